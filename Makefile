@@ -1,0 +1,120 @@
+# `make help` says what there is. Everything here works on a plain machine with Go and make; `make race`
+# needs a C compiler as well.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+GO ?= go
+BIN ?= bin/bizzscim
+
+# The newest tag and the way from it, "-dirty" with local changes; "dev" outside a git checkout.
+VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
+# The version is stamped by hand, so that a checkout without git, or owned by somebody else, builds too.
+BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+
+# How the tests are run: GOTEST can be another runner with go test's arguments, TESTFLAGS adds to them.
+GOTEST ?= $(GO) test
+TESTFLAGS ?=
+# Where concurrency is: not in the command line and the measuring program.
+RACE_PACKAGES = $(shell $(GO) list ./... | grep -v -e '/cmd/' -e '/bench$$')
+FUZZTIME ?= 10s
+CRASH_ROUNDS ?= 100
+
+# Tools are built from source at these versions, once for each Go version, outside the tree.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOTESTSUM_VERSION := v1.13.0
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bizzscim-tools/$(shell $(GO) env GOVERSION)
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+GOTESTSUM := $(TOOLS)/gotestsum-$(GOTESTSUM_VERSION)/gotestsum
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/bizzscim, stamped with the version
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $(BIN) ./cmd/bizzscim
+
+.PHONY: demo
+demo: ## Run the server with a simulated directory that keeps changing
+	$(GO) run $(BUILDFLAGS) ./cmd/bizzscim demo
+
+# The walls are tested without the cache, which does not see the files that `go list` reads.
+.PHONY: test
+test: ## Run all tests
+	$(GOTEST) $(TESTFLAGS) -skip '^TestImports' ./...
+	$(GOTEST) $(TESTFLAGS) -count=1 -run '^TestImports' ./app
+
+.PHONY: race
+race: ## Run the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GOTEST) -race -short $(TESTFLAGS) -skip '^TestImports' $(RACE_PACKAGES)
+
+.PHONY: crash
+crash: ## Kill the server with SIGKILL under load, CRASH_ROUNDS=100 times
+	BIZZSCIM_CRASH_ROUNDS=$(CRASH_ROUNDS) $(GOTEST) $(TESTFLAGS) -count=1 -timeout 20m -run '^TestCrash' ./...
+
+# A target that stops late says "context deadline exceeded" without having found anything: it gets a
+# second try.
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME=10s
+	@targets=$$($(GO) test -list '^Fuzz' ./... | \
+	  awk '/^Fuzz/ { names[++n] = $$1; next } /^ok/ { for (i = 1; i <= n; i++) print $$2, names[i]; n = 0 }'); \
+	if [ -z "$$targets" ]; then echo 'there is no fuzz target'; exit 0; fi; \
+	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	fuzz() { $(GO) test -run '^$$' -fuzz "^$$2\$$" -fuzztime $(FUZZTIME) "$$1" 2>&1 | tee "$$log"; }; \
+	while read -r package name; do \
+	  echo "fuzzing $$name in $$package for $(FUZZTIME)"; \
+	  fuzz "$$package" "$$name" </dev/null && continue; \
+	  grep -q 'context deadline exceeded' "$$log" || exit 1; \
+	  ! grep -q 'Failing input written' "$$log" || exit 1; \
+	  fuzz "$$package" "$$name" </dev/null; \
+	done <<<"$$targets"
+
+.PHONY: bench
+bench: ## Measure against the floors and print the table (several minutes)
+	$(GO) run ./bench
+
+.PHONY: cases
+cases: ## Replay the recorded client requests against a fresh server (needs ../shared)
+	@bash .ci/run cases
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run golangci-lint at the pinned version
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: fmt
+fmt: ## Format the code
+	gofmt -s -w $$(git ls-files --cached --others --exclude-standard -- '*.go')
+
+.PHONY: ci
+ci: ## Run everything that decides about a change
+	@bash .ci/run
+
+.PHONY: tools gotestsum golangci-lint
+tools: gotestsum golangci-lint ## Build the tools (minutes the first time)
+
+gotestsum: $(GOTESTSUM)
+	@echo $<
+
+golangci-lint: $(GOLANGCI_LINT)
+	@echo $<
+
+# Built aside and moved, so that a build that was interrupted leaves nothing that looks finished.
+define build-tool
+@echo "building $(@F) $(2) from source" >&2
+@mkdir -p $(@D)
+@GOBIN=$(@D)/new GOFLAGS= $(GO) install $(1)@$(2)
+@mv $(@D)/new/$(@F) $@ && rmdir $(@D)/new
+endef
+
+$(GOLANGCI_LINT):
+	$(call build-tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION))
+
+$(GOTESTSUM):
+	$(call build-tool,gotest.tools/gotestsum,$(GOTESTSUM_VERSION))
+
+.PHONY: clean
+clean: ## Remove what was built and measured here
+	rm -rf bin dist coverage.out

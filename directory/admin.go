@@ -1,0 +1,338 @@
+package directory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+func cleanName(field, name string) (string, error) {
+	name = strings.TrimSpace(name)
+	switch {
+	case name == "":
+		return "", failf(Invalid, field, "a name is required")
+	case len(name) > 256:
+		return "", failf(Invalid, field, "the name is longer than 256 bytes")
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "", failf(Invalid, field, "the name holds a control character")
+	}
+	return name, nil
+}
+
+// CreateOrganization makes an organization. Errors: Invalid; Exists.
+func (s *Service) CreateOrganization(ctx context.Context, by Actor, name string) (*Organization, error) {
+	if err := require(by, RoleOperator); err != nil {
+		return nil, err
+	}
+	name, err := cleanName("name", name)
+	if err != nil {
+		return nil, err
+	}
+	var o *Organization
+	err = s.update(ctx, by, func(c *change) error {
+		o = &Organization{ID: s.newID(), Name: name, Created: c.now}
+		if err := c.insert(tableOrganizationName, []byte(c.fold(name)), o.ID[:], failf(Exists, "name", "an organization named %q already exists", name)); err != nil {
+			return err
+		}
+		if err := c.put(row{tableOrganizations, key(o.ID), encodeJSON(o)}); err != nil {
+			return err
+		}
+		return c.audit("organization.create", name, o)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// CreateEnvironment makes an environment of an organization. Errors: Invalid; NotFound; Exists.
+func (s *Service) CreateEnvironment(ctx context.Context, by Actor, organization ID, name string) (*Environment, error) {
+	if err := require(by, RoleOperator); err != nil {
+		return nil, err
+	}
+	name, err := cleanName("name", name)
+	if err != nil {
+		return nil, err
+	}
+	var e *Environment
+	err = s.update(ctx, by, func(c *change) error {
+		if _, err := c.Organization(organization); err != nil {
+			return err
+		}
+		e = &Environment{ID: s.newID(), OrganizationID: organization, Name: name, Created: c.now}
+		if err := c.insert(tableEnvironmentName, textKey(organization, c.fold(name)), e.ID[:], failf(Exists, "name", "the organization already has an environment named %q", name)); err != nil {
+			return err
+		}
+		if err := c.put(row{tableEnvironments, key(e.ID), encodeJSON(e)}); err != nil {
+			return err
+		}
+		return c.audit("environment.create", name, e)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// tenantName is what a path segment of the Tenant URL may be.
+var tenantName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// Bounds of a tenant's SCIM options.
+const (
+	MinRequestsPerSecond = 25 // what Microsoft asks a provisioning endpoint to bear, per tenant
+	MaxRequestsPerSecond = 100_000
+)
+
+func checkTenant(t *Tenant) error {
+	if !tenantName.MatchString(t.Name) {
+		return failf(Invalid, "name", "a tenant's name is part of its URL: 1 to 63 of a-z, 0-9 and hyphen, with no hyphen at the ends")
+	}
+	if r := t.SCIM.RequestsPerSecond; r != 0 && (r < MinRequestsPerSecond || r > MaxRequestsPerSecond) {
+		return failf(Invalid, "requestsPerSecond", "requests per second must be between %d and %d", MinRequestsPerSecond, MaxRequestsPerSecond)
+	}
+	if b := t.SCIM.Burst; b != 0 && (b < MinRequestsPerSecond || b > MaxRequestsPerSecond) {
+		return failf(Invalid, "burst", "the burst must be between %d and %d", MinRequestsPerSecond, MaxRequestsPerSecond)
+	}
+	for i, d := range t.TrustedDomains {
+		d = strings.ToLower(strings.TrimSpace(d))
+		if d == "" || strings.ContainsAny(d, "@ /*") || !strings.Contains(d, ".") {
+			return failf(Invalid, "trustedDomains", "%q is not an e-mail domain", d)
+		}
+		t.TrustedDomains[i] = d
+	}
+	if t.DirectoryID != "" {
+		t.DirectoryID = strings.ToLower(strings.TrimSpace(t.DirectoryID))
+		if _, ok := ParseID(t.DirectoryID); !ok {
+			return failf(Invalid, "directoryId", "%q is not a directory (tenant) id", t.DirectoryID)
+		}
+	}
+	return nil
+}
+
+// CreateTenant makes a tenant. Its id and creation time are set here. Errors: Invalid; Exists.
+func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant, error) {
+	if err := require(by, RolePartner, RoleOperator); err != nil {
+		return nil, err
+	}
+	if err := checkTenant(&t); err != nil {
+		return nil, err
+	}
+	err := s.update(ctx, by, func(c *change) error {
+		t.ID, t.Created = s.newID(), c.now
+		if err := c.checkOrganizations(t.OrganizationIDs); err != nil {
+			return err
+		}
+		if err := c.insert(tableTenantName, []byte(c.fold(t.Name)), t.ID[:], failf(Exists, "name", "a tenant named %q already exists", t.Name)); err != nil {
+			return err
+		}
+		if err := c.put(row{tableTenants, key(t.ID), encodeJSON(t)}); err != nil {
+			return err
+		}
+		return c.audit("tenant.create", t.Name, t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &t, nil
+}
+
+func (c *change) checkOrganizations(ids []ID) error {
+	for _, id := range ids {
+		if _, err := c.Organization(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetTenant changes a tenant: fn edits a copy. Id, name and creation time stay. An organization
+// that still has an environment joined to the tenant cannot be taken from it.
+func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenant) error) (*Tenant, error) {
+	if err := require(by, RolePartner, RoleOperator); err != nil {
+		return nil, err
+	}
+	var after *Tenant
+	err := s.update(ctx, by, func(c *change) error {
+		before, err := c.Tenant(id)
+		if err != nil {
+			return err
+		}
+		edited, err := c.Tenant(id)
+		if err != nil {
+			return err
+		}
+		if err := fn(edited); err != nil {
+			return err
+		}
+		edited.ID, edited.Name, edited.Created = before.ID, before.Name, before.Created
+		if err := checkTenant(edited); err != nil {
+			return err
+		}
+		if err := c.checkOrganizations(edited.OrganizationIDs); err != nil {
+			return err
+		}
+		envs, err := c.tenantEnvironments(id)
+		if err != nil {
+			return err
+		}
+		for _, e := range envs {
+			if !slices.Contains(edited.OrganizationIDs, e.OrganizationID) {
+				return failf(Conflict, "organizations", "environment %s is joined to this tenant: switch its integration off first", e.Name)
+			}
+		}
+		after = edited
+		if err := c.put(row{tableTenants, key(id), encodeJSON(after)}); err != nil {
+			return err
+		}
+		return c.audit("tenant.set", after.Name, map[string]any{"before": before, "after": after})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return after, nil
+}
+
+// CreateAccount makes an internal user: an account that no directory manages. Errors: Invalid;
+// Exists when an internal account has the e-mail address.
+func (s *Service) CreateAccount(ctx context.Context, by Actor, userName, email, name string) (*Account, error) {
+	if err := require(by, RoleOperator); err != nil {
+		return nil, err
+	}
+	userName, err := cleanName("userName", userName)
+	if err != nil {
+		return nil, err
+	}
+	if local, domain, ok := strings.Cut(email, "@"); !ok || local == "" || domain == "" || checkText("email", email) != nil {
+		return nil, failf(Invalid, "email", "%q is not an e-mail address", email)
+	}
+	var a *Account
+	err = s.update(ctx, by, func(c *change) error {
+		prefix := append([]byte(c.fold(email)), 0)
+		taken, err := keys(c.r, tableAccountEmail, Range{Prefix: prefix})
+		if err != nil {
+			return err
+		}
+		if len(taken) > 0 {
+			return failf(Exists, "email", "an internal user with the e-mail address %q already exists", email)
+		}
+		a = &Account{ID: s.newID(), UserName: userName, Email: email, Name: name, Created: c.now, Modified: c.now}
+		if err := c.put(row{tableAccounts, key(a.ID), a.encode()}, row{table: tableAccountEmail, key: append(prefix, a.ID[:]...)}); err != nil {
+			return err
+		}
+		return c.audit("account.create", a.ID.String(), nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// audit writes an entry of an administrative act, chained to the one before it.
+func (c *change) audit(action, target string, detail any) error {
+	n, err := c.w.NextSequence(tableAudit)
+	if err != nil {
+		return err
+	}
+	e := AuditEntry{Sequence: n, Time: c.now, Actor: c.by, Action: action, Target: target}
+	if detail != nil {
+		e.Detail = encodeJSON(detail)
+	}
+	if n > 1 {
+		before, err := get(c.r, tableAudit, sequenceKey(n-1), decodeJSON[AuditEntry])
+		if err != nil {
+			return err
+		}
+		if before == nil {
+			return fmt.Errorf("directory: audit entry %d is missing", n-1)
+		}
+		e.Previous = before.Hash
+	}
+	e.Hash = e.hash()
+	return c.put(row{tableAudit, sequenceKey(n), encodeJSON(e)})
+}
+
+func (e AuditEntry) hash() string {
+	e.Hash = ""
+	sum := sha256.Sum256(encodeJSON(e))
+	return hex.EncodeToString(sum[:])
+}
+
+// VerifyAudit walks the audit and names the first entry that was changed, removed or reordered;
+// nil when there is none. It cannot see entries cut off at the end.
+func (s *Service) VerifyAudit(ctx context.Context) error {
+	return s.View(ctx, func(sn *Snapshot) error {
+		next, previous := uint64(1), ""
+		var broken error
+		err := sn.Audit(0, func(e *AuditEntry) bool {
+			if e.Sequence != next || e.Previous != previous || e.Hash != e.hash() {
+				broken = fmt.Errorf("directory: the audit is broken at entry %d", next)
+				return false
+			}
+			next, previous = next+1, e.Hash
+			return true
+		})
+		if broken != nil {
+			return broken
+		}
+		return err
+	})
+}
+
+// Audit records an administrative act that changes nothing in the directory itself.
+func (s *Service) Audit(ctx context.Context, by Actor, action, target string, detail json.RawMessage) error {
+	return s.update(ctx, by, func(c *change) error { return c.audit(action, target, detail) })
+}
+
+// CreateSession signs an account in for SessionLife. Errors: Forbidden when the account has no
+// active access (rule 8).
+func (s *Service) CreateSession(ctx context.Context, by Actor, account ID, hash [32]byte) (*Session, error) {
+	var session *Session
+	err := s.update(ctx, by, func(c *change) error {
+		a, err := c.Account(account)
+		if err != nil {
+			return err
+		}
+		accesses, err := c.Accesses(account)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(accesses, func(x *Access) bool { return x.Active }) {
+			return failf(Forbidden, "", "this account has no active access to any environment")
+		}
+		session = &Session{Hash: hash[:], AccountID: account, Epoch: a.Epoch, Created: c.now, Expires: c.now.Add(SessionLife)}
+		return c.put(row{tableSessions, hash[:], encodeJSON(session)}, row{table: tableAccountSession, key: append(key(account), hash[:]...)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// CheckSession returns the account of a live session; Unauthorized when it is unknown, past its
+// end or of an older epoch than the account's.
+func (s *Service) CheckSession(ctx context.Context, hash [32]byte) (account *Account, err error) {
+	err = s.View(ctx, func(sn *Snapshot) error {
+		session, err := sn.Session(hash[:])
+		if err != nil {
+			return err
+		}
+		if session == nil || !s.now().Before(session.Expires) || s.now().Before(session.Created.Add(-time.Minute)) {
+			return failf(Unauthorized, "", "the session has ended")
+		}
+		account, err = sn.Account(session.AccountID)
+		if err == nil && account.Epoch != session.Epoch {
+			return failf(Unauthorized, "", "the session has ended")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return account, nil
+}

@@ -1,0 +1,476 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+)
+
+// GroupInput is a SCIM group, without its members, as a channel wants it to be.
+type GroupInput struct {
+	DisplayName string
+	ExternalID  string
+	Schemas     []byte   // JSON array of schema URNs
+	Attributes  []byte   // JSON object of the attributes, without members
+	Changes     []Change // for the log: what differs from before
+	Warnings    []string // for the log: what was ignored
+}
+
+func (in *GroupInput) check() error {
+	if strings.TrimSpace(in.DisplayName) == "" {
+		return failf(Invalid, "displayName", "displayName is required")
+	}
+	for _, t := range []string{in.DisplayName, in.ExternalID} {
+		if err := checkText("displayName and externalId", t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func groupNameTaken(name string) error {
+	return failf(Exists, "displayName", "a group with the displayName %q already exists", name)
+}
+
+func groupEvent(action Action, g *Group, changes []Change, warnings []string) LogEvent {
+	return LogEvent{TenantID: g.TenantID, Action: action, TargetType: "Group", TargetID: g.ID.String(),
+		TargetName: g.DisplayName, ExternalID: g.ExternalID, Changes: changes, Warnings: warnings}
+}
+
+// CreateGroup provisions a group with its first members.
+//
+// Errors: Invalid, also for a member that the tenant does not have; Exists when the tenant has a
+// group of that displayName.
+func (s *Service) CreateGroup(ctx context.Context, by Actor, tenant ID, in GroupInput, members []ID) (*Group, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	var g *Group
+	err := s.update(ctx, by, func(c *change) error {
+		g = &Group{TenantID: tenant, ID: s.newID(), DisplayName: in.DisplayName, ExternalID: in.ExternalID,
+			Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
+		if err := c.insert(tableGroupName, textKey(tenant, c.fold(g.DisplayName)), g.ID[:], groupNameTaken(g.DisplayName)); err != nil {
+			return err
+		}
+		if err := c.put(row{tableGroups, key(tenant, g.ID), g.encode()}); err != nil {
+			return err
+		}
+		if err := c.indexGroup(nil, g); err != nil {
+			return err
+		}
+		m := &Membership{c: c, group: g}
+		if err := m.Add(members); err != nil {
+			return err
+		}
+		if err := m.derive("", g.ExternalID); err != nil {
+			return err
+		}
+		if err := c.log(groupEvent(ActionCreate, g, append(in.Changes, m.changes()...), in.Warnings)); err != nil {
+			return err
+		}
+		return c.publish(OutboxEvent{Type: "group.created", TenantID: tenant, GroupID: g.ID, Added: m.added()})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// UpdateGroup changes a group. fn gets the group as it is and a handle on its members, and
+// returns the group as it should be; it runs inside of the transaction and may refuse with an
+// error, and then no member has changed either. Without a difference nothing is written, and
+// version and modified stay.
+func (s *Service) UpdateGroup(ctx context.Context, by Actor, tenant, id ID, fn func(*Group, *Membership) (GroupInput, error)) (*Group, error) {
+	var g *Group
+	err := s.update(ctx, by, func(c *change) error {
+		before, err := c.Group(tenant, id)
+		if err != nil {
+			return err
+		}
+		m := &Membership{c: c, group: before}
+		in, err := fn(before, m)
+		if err != nil {
+			return err
+		}
+		if err := in.check(); err != nil {
+			return err
+		}
+		after := *before
+		after.DisplayName, after.ExternalID, after.Schemas, after.Attributes = in.DisplayName, in.ExternalID, in.Schemas, in.Attributes
+		g = &after
+		same := bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas)
+		if same && len(m.added()) == 0 && len(m.removed()) == 0 {
+			if len(in.Warnings) > 0 {
+				return c.log(groupEvent(ActionUpdate, g, nil, in.Warnings))
+			}
+			return nil
+		}
+		return c.replaceGroup(before, &after, m, in)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func (c *change) replaceGroup(before, after *Group, m *Membership, in GroupInput) error {
+	after.Version++
+	after.Modified = c.now
+	old, folded := c.fold(before.DisplayName), c.fold(after.DisplayName)
+	if old != folded {
+		if err := c.insert(tableGroupName, textKey(after.TenantID, folded), after.ID[:], groupNameTaken(after.DisplayName)); err != nil {
+			return err
+		}
+		if err := c.w.Delete(tableGroupName, textKey(after.TenantID, old)); err != nil {
+			return err
+		}
+	}
+	if err := c.indexGroup(before, after); err != nil {
+		return err
+	}
+	if err := c.put(row{tableGroups, key(after.TenantID, after.ID), after.encode()}); err != nil {
+		return err
+	}
+	if err := m.derive(before.ExternalID, after.ExternalID); err != nil {
+		return err
+	}
+	if err := c.log(groupEvent(ActionUpdate, after, append(in.Changes, m.changes()...), in.Warnings)); err != nil {
+		return err
+	}
+	return c.publish(OutboxEvent{Type: "group.updated", TenantID: after.TenantID, GroupID: after.ID, Added: m.added(), Removed: m.removed()})
+}
+
+// DeleteGroup removes a group; its members leave it, and the groups that it was in lose it.
+func (s *Service) DeleteGroup(ctx context.Context, by Actor, tenant, id ID, check func(*Group) error) error {
+	return s.update(ctx, by, func(c *change) error {
+		g, err := c.Group(tenant, id)
+		if err != nil {
+			return err
+		}
+		if check != nil {
+			if err := check(g); err != nil {
+				return err
+			}
+		}
+		m := &Membership{c: c, group: g}
+		if err := m.Clear(); err != nil {
+			return err
+		}
+		parents, err := c.GroupsOf(tenant, id)
+		if err != nil {
+			return err
+		}
+		for _, p := range parents {
+			if err := c.leave(tenant, p, id); err != nil {
+				return err
+			}
+			if err := c.touchGroup(tenant, p); err != nil {
+				return err
+			}
+		}
+		if err := c.indexGroup(g, nil); err != nil {
+			return err
+		}
+		if err := c.delete(row{table: tableGroupName, key: textKey(tenant, c.fold(g.DisplayName))}, row{table: tableGroups, key: key(tenant, id)}); err != nil {
+			return err
+		}
+		if err := m.derive(g.ExternalID, ""); err != nil {
+			return err
+		}
+		if err := c.log(groupEvent(ActionDelete, g, m.changes(), nil)); err != nil {
+			return err
+		}
+		return c.publish(OutboxEvent{Type: "group.deleted", TenantID: tenant, GroupID: id})
+	})
+}
+
+// indexGroup moves the row of a group in the index by externalId.
+func (c *change) indexGroup(before, after *Group) error {
+	c.groups = nil // what Groups to Sync resolve to may be another set now
+	if before != nil && after != nil && before.ExternalID == after.ExternalID {
+		return nil
+	}
+	if before != nil && before.ExternalID != "" {
+		if err := c.w.Delete(tableGroupExternal, listKey(before.TenantID, foldObjectID(before.ExternalID), before.ID)); err != nil {
+			return err
+		}
+	}
+	if after != nil && after.ExternalID != "" {
+		return c.put(row{table: tableGroupExternal, key: listKey(after.TenantID, foldObjectID(after.ExternalID), after.ID)})
+	}
+	return nil
+}
+
+// touchGroup raises the version of a group whose members change through another resource.
+func (c *change) touchGroup(tenant, id ID) error {
+	g, err := c.Group(tenant, id)
+	if err != nil {
+		return err
+	}
+	g.Version++
+	g.Modified = c.now
+	return c.put(row{tableGroups, key(tenant, id), g.encode()})
+}
+
+func (c *change) join(tenant, group ID, m Member) error {
+	return c.put(row{tableMembers, key(tenant, group, m.ID), []byte{byte(m.Kind)}}, row{table: tableMemberOf, key: key(tenant, m.ID, group)})
+}
+
+func (c *change) leave(tenant, group, member ID) error {
+	return c.delete(row{table: tableMembers, key: key(tenant, group, member)}, row{table: tableMemberOf, key: key(tenant, member, group)})
+}
+
+// Membership changes the members of a group within one change: one small row per member, so
+// that the cost is that of the members named and not of the group.
+type Membership struct {
+	c     *change
+	group *Group
+	seen  map[ID]*movement // everyone whom this change moved
+	order []ID             // keys of seen in the order of the first move, for a repeatable log
+}
+
+// movement is one member's state before the change and now.
+type movement struct{ was, in bool }
+
+// Each calls fn for every member until it returns false. fn must not change the members.
+func (m *Membership) Each(fn func(Member) bool) error {
+	return m.c.Members(m.group.TenantID, m.group.ID, ID{}, fn)
+}
+
+// Add adds members; those who are in already stay. Errors: Invalid for an id that this tenant
+// does not have, whether it exists elsewhere or not, and for a group that would contain itself.
+func (m *Membership) Add(ids []ID) error {
+	for _, id := range ids {
+		in, err := m.c.IsMember(m.group.TenantID, m.group.ID, id)
+		if err != nil {
+			return err
+		}
+		if in {
+			continue
+		}
+		kind, err := m.kindOf(id)
+		if err != nil {
+			return err
+		}
+		if err := m.c.join(m.group.TenantID, m.group.ID, Member{ID: id, Kind: kind}); err != nil {
+			return err
+		}
+		m.note(id, true)
+	}
+	return nil
+}
+
+// kindOf finds out what an id of this tenant is.
+func (m *Membership) kindOf(id ID) (MemberKind, error) {
+	tenant := m.group.TenantID
+	u, err := m.c.r.Get(tableUsers, key(tenant, id))
+	if u != nil || err != nil {
+		return MemberUser, err
+	}
+	g, err := m.c.r.Get(tableGroups, key(tenant, id))
+	if err != nil {
+		return 0, err
+	}
+	if g == nil {
+		return 0, UnknownMember(id.String())
+	}
+	return MemberGroup, m.refuseCycle(id)
+}
+
+// UnknownMember is the error for a member id that the tenant does not have.
+func UnknownMember(id string) error {
+	return failf(Invalid, "members", "member %q does not exist", id)
+}
+
+// nestingLimit bounds how many groups above a group are looked at.
+const nestingLimit = 1000
+
+// refuseCycle refuses a group that contains, at any depth, the group it would go into. It walks
+// upwards: few groups contain a group, while one may hold very many members.
+func (m *Membership) refuseCycle(candidate ID) error {
+	seen := map[ID]bool{m.group.ID: true}
+	queue := []ID{m.group.ID}
+	for len(queue) > 0 {
+		g := queue[0]
+		queue = queue[1:]
+		if g == candidate {
+			return failf(Invalid, "members", "group %s cannot be a member: it contains this group", candidate)
+		}
+		parents, err := m.c.GroupsOf(m.group.TenantID, g)
+		if err != nil {
+			return err
+		}
+		for _, p := range parents {
+			if !seen[p] {
+				seen[p] = true
+				queue = append(queue, p)
+			}
+		}
+		if len(seen) > nestingLimit {
+			return failf(Invalid, "members", "groups are nested too deeply")
+		}
+	}
+	return nil
+}
+
+// Remove removes members; those who are not in are no error.
+func (m *Membership) Remove(ids []ID) error {
+	for _, id := range ids {
+		kind, err := m.c.r.Get(tableMembers, key(m.group.TenantID, m.group.ID, id))
+		if err != nil {
+			return err
+		}
+		if len(kind) == 0 {
+			continue
+		}
+		if err := m.c.leave(m.group.TenantID, m.group.ID, id); err != nil {
+			return err
+		}
+		m.note(id, false)
+	}
+	return nil
+}
+
+// Clear removes all members.
+func (m *Membership) Clear() error { return m.Replace(nil) }
+
+// Replace makes ids the members: exactly these remain.
+func (m *Membership) Replace(ids []ID) error {
+	keep := make(map[ID]bool, len(ids))
+	for _, id := range ids {
+		keep[id] = true
+	}
+	var gone []ID
+	err := m.Each(func(x Member) bool {
+		if !keep[x.ID] {
+			gone = append(gone, x.ID)
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if err := m.Remove(gone); err != nil {
+		return err
+	}
+	return m.Add(ids)
+}
+
+// note keeps what is different from before the change: a member who was removed and added again
+// is not.
+func (m *Membership) note(id ID, in bool) {
+	if move := m.seen[id]; move != nil {
+		move.in = in
+		return
+	}
+	if m.seen == nil {
+		m.seen = map[ID]*movement{}
+	}
+	m.seen[id] = &movement{was: !in, in: in}
+	m.order = append(m.order, id)
+}
+
+// moved lists who came (in) or went.
+func (m *Membership) moved(in bool) (ids []ID) {
+	for _, id := range m.order {
+		if move := m.seen[id]; move.in == in && move.was != in {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (m *Membership) added() []ID   { return m.moved(true) }
+func (m *Membership) removed() []ID { return m.moved(false) }
+
+// loggedMembers bounds how many members one log line names.
+const loggedMembers = 100
+
+func (m *Membership) changes() []Change {
+	removed, added := m.removed(), m.added()
+	if len(removed)+len(added) == 0 {
+		return nil
+	}
+	c := Change{Name: "members"}
+	if len(removed) > 0 {
+		c.Old = encodeJSON(removed[:min(len(removed), loggedMembers)])
+	}
+	if len(added) > 0 {
+		c.New = encodeJSON(added[:min(len(added), loggedMembers)])
+	}
+	return []Change{c}
+}
+
+// derive derives the access of everyone whom the change of the group may touch: those who came
+// and went and, when the externalId is another one, every member.
+func (m *Membership) derive(oldExternal, newExternal string) error {
+	c := m.c
+	envs, err := c.syncingEnvironments(m.group.TenantID, newExternal)
+	if err != nil {
+		return err
+	}
+	people := m.order
+	if foldObjectID(oldExternal) != foldObjectID(newExternal) {
+		old, err := c.syncingEnvironments(m.group.TenantID, oldExternal)
+		if err != nil {
+			return err
+		}
+		for _, e := range old {
+			if !slices.ContainsFunc(envs, func(x *Environment) bool { return x.ID == e.ID }) {
+				envs = append(envs, e)
+			}
+		}
+		if len(envs) > 0 {
+			people = slices.Clone(people)
+			err = m.Each(func(x Member) bool {
+				if m.seen[x.ID] == nil && x.Kind == MemberUser {
+					people = append(people, x.ID)
+				}
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if len(envs) == 0 {
+		return nil
+	}
+	for _, id := range people {
+		if err := m.derivePerson(id, envs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Membership) derivePerson(id ID, envs []*Environment) error {
+	c := m.c
+	u, err := c.user(m.group.TenantID, id)
+	if err != nil || u == nil { // a nested group
+		return err
+	}
+	account, err := c.Account(u.AccountID)
+	if err != nil {
+		return err
+	}
+	in, err := c.IsMember(u.TenantID, m.group.ID, id)
+	if err != nil {
+		return err
+	}
+	for _, env := range envs {
+		groups, err := c.syncedGroups(env)
+		if err != nil {
+			return err
+		}
+		via := ID{}
+		if in && slices.Contains(groups, m.group.ID) {
+			via = m.group.ID
+		}
+		if err := c.derive(env, account, u, via); err != nil {
+			return err
+		}
+	}
+	return nil
+}

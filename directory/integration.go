@@ -1,0 +1,181 @@
+package directory
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// IntegrationInput changes the "External users integration" tab of an environment. Nil fields stay.
+type IntegrationInput struct {
+	Enabled      *bool
+	TenantID     *ID
+	Groups       []string // nil stays; the empty list clears
+	DefaultMenus []string // nil stays; the empty list clears
+	Periodic     *bool
+}
+
+// SetIntegration changes the integration of an environment and derives the access of everyone
+// whom that touches. What is more than one transaction should carry goes on as a Run, which is
+// returned (nil when all is done); RunPending says how to wait for it.
+//
+// Errors: Forbidden when the caller may not; Invalid with the setting at fault.
+func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, in IntegrationInput) (*Environment, *Run, error) {
+	if err := require(by, RoleEnvironment, RolePartner, RoleOperator); err != nil {
+		return nil, nil, err
+	}
+	var env *Environment
+	var run *Run
+	err := s.update(ctx, by, func(c *change) (err error) {
+		run = nil
+		env, err = c.Environment(environment)
+		if err != nil {
+			return err
+		}
+		before := env.Integration
+		if err := c.applyIntegration(env, in); err != nil {
+			return err
+		}
+		if err := c.indexIntegration(env.ID, before, env.Integration); err != nil {
+			return err
+		}
+		if err := c.put(row{tableEnvironments, key(env.ID), encodeJSON(env)}); err != nil {
+			return err
+		}
+		if err := c.audit("environment.integrate", env.Name, map[string]any{"before": before, "after": env.Integration}); err != nil {
+			return err
+		}
+		scopes, err := c.scopes(before, env.Integration)
+		if err != nil || len(scopes) == 0 {
+			return err
+		}
+		run, err = c.startRun(env, "integration", scopes)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if run != nil {
+		s.wake()
+	}
+	return env, run, nil
+}
+
+// applyIntegration checks and sets the fields of in.
+func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
+	next := &env.Integration
+	if in.Enabled != nil && *in.Enabled != next.Enabled {
+		if c.by.Role != RoleOperator {
+			return failf(Forbidden, "enabled", "an operator alone may switch External users integration")
+		}
+		next.Enabled = *in.Enabled
+	}
+	if !next.Enabled {
+		if in.TenantID != nil || in.Groups != nil || in.DefaultMenus != nil || in.Periodic != nil {
+			return failf(Invalid, "enabled", "switch External users integration on before setting anything of it")
+		}
+		return nil
+	}
+	if in.TenantID != nil {
+		tenant, err := c.Tenant(*in.TenantID)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(tenant.OrganizationIDs, env.OrganizationID) {
+			return failf(Invalid, "tenant", "tenant %s may not be used by the organization of this environment", tenant.Name)
+		}
+		next.TenantID = tenant.ID
+	}
+	if in.Groups != nil {
+		groups, err := cleanGroups(in.Groups)
+		if err != nil {
+			return err
+		}
+		next.Groups = groups
+	}
+	if in.DefaultMenus != nil {
+		next.DefaultMenus = in.DefaultMenus
+	}
+	if in.Periodic != nil {
+		next.Periodic = *in.Periodic
+	}
+	if next.TenantID.IsZero() {
+		return failf(Invalid, "tenant", "a tenant is required")
+	}
+	if len(next.Groups) == 0 {
+		return failf(Invalid, "groups", "at least one group to sync is required")
+	}
+	return nil
+}
+
+// cleanGroups brings object ids into the form in which they are compared, each once.
+func cleanGroups(list []string) ([]string, error) {
+	var groups []string
+	for _, g := range list {
+		g = foldObjectID(g)
+		if g == "" || slices.Contains(groups, g) {
+			continue
+		}
+		if err := checkText("groups", g); err != nil {
+			return nil, err
+		}
+		if strings.ContainsAny(g, ", \t\r\n") {
+			return nil, failf(Invalid, "groups", "%q is not an object id", g)
+		}
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
+// indexIntegration moves the rows by which a tenant's and a group's environments are found.
+func (c *change) indexIntegration(environment ID, before, after Integration) error {
+	if err := c.delete(integrationRows(environment, before)...); err != nil {
+		return err
+	}
+	return c.put(integrationRows(environment, after)...)
+}
+
+func integrationRows(environment ID, in Integration) (rows []row) {
+	if !in.Enabled {
+		return nil
+	}
+	rows = append(rows, row{table: tableEnvironmentTenant, key: key(in.TenantID, environment)})
+	for _, g := range in.Groups {
+		rows = append(rows, row{table: tableEnvironmentGroup, key: listKey(in.TenantID, g, environment)})
+	}
+	return rows
+}
+
+// scopes finds the people whom a change of an integration may touch.
+func (c *change) scopes(before, after Integration) (scopes []RunScope, err error) {
+	members := func(tenant ID, objects, except []string) error {
+		for _, o := range objects {
+			if slices.Contains(except, o) {
+				continue
+			}
+			groups, err := c.GroupsByExternalID(tenant, o)
+			if err != nil {
+				return err
+			}
+			for _, g := range groups {
+				scopes = append(scopes, RunScope{TenantID: tenant, GroupID: g})
+			}
+		}
+		return nil
+	}
+	switch {
+	case !before.Enabled && !after.Enabled:
+		return nil, nil
+	case before.Enabled && after.Enabled && before.TenantID == after.TenantID:
+		if err := members(after.TenantID, before.Groups, after.Groups); err != nil {
+			return nil, err
+		}
+		err = members(after.TenantID, after.Groups, before.Groups)
+		return scopes, err
+	}
+	scopes = append(scopes, RunScope{}) // everyone who has an access
+	if after.Enabled {
+		err = members(after.TenantID, after.Groups, nil)
+	}
+	return scopes, err
+}

@@ -1,0 +1,210 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A Run derives the access of many people in steps, each a transaction of its own, so that other
+// changes get their turn in between. Deriving asks only for the rule as it is now, so a step may
+// be repeated, and a run may go on beside any other change.
+
+// startRun looks at the first people within the change itself; what is left over is kept as a
+// pending run. It returns nil when nothing is left over.
+func (c *change) startRun(env *Environment, trigger string, scopes []RunScope) (*Run, error) {
+	run := &Run{ID: c.s.newID(), EnvironmentID: env.ID, Trigger: trigger, Actor: c.by, State: RunPending, Started: c.now, Scopes: scopes}
+	if err := c.stepRun(env, run, c.s.limits.InlineRows); err != nil {
+		return nil, err
+	}
+	if run.State == RunComplete {
+		return nil, nil
+	}
+	return run, c.put(row{tablePendingRun, key(run.ID), env.ID[:]})
+}
+
+// stepRun looks at up to limit people and writes the run, the log line and the event of the step.
+func (c *change) stepRun(env *Environment, run *Run, limit int) error {
+	for len(run.Scopes) > 0 && limit > 0 {
+		people, err := c.nextPeople(run, limit)
+		if err != nil {
+			return err
+		}
+		for _, p := range people {
+			if err := c.derive(env, p.account, p.user, ID{}); err != nil {
+				return err
+			}
+		}
+		run.Done += len(people)
+		limit -= max(1, len(people))
+	}
+	for _, a := range c.accesses {
+		switch a.Effect {
+		case Granted:
+			run.Granted++
+		case Reactivated:
+			run.Reactivated++
+		case Deactivated:
+			run.Deactivated++
+		}
+	}
+	if len(run.Scopes) == 0 {
+		run.State, run.Ended = RunComplete, c.now
+		if err := c.w.Delete(tablePendingRun, key(run.ID)); err != nil {
+			return err
+		}
+	}
+	if err := c.put(row{tableRuns, key(run.EnvironmentID, run.ID), encodeJSON(run)}); err != nil {
+		return err
+	}
+	if len(c.accesses) == 0 {
+		return nil
+	}
+	if err := c.log(LogEvent{TenantID: env.Integration.TenantID, Action: ActionDerive, TargetType: "Environment", TargetID: env.ID.String(), TargetName: env.Name}); err != nil {
+		return err
+	}
+	return c.publish(OutboxEvent{Type: "access.derived", TenantID: env.Integration.TenantID})
+}
+
+type person struct {
+	account *Account
+	user    *User
+}
+
+// nextPeople reads the next people of the first scope of a run and moves its cursor; a scope that
+// is at its end is dropped.
+func (c *change) nextPeople(run *Run, limit int) ([]person, error) {
+	scope := &run.Scopes[0]
+	t, prefix := tableMembers, key(scope.TenantID, scope.GroupID)
+	if scope.GroupID.IsZero() {
+		t, prefix = tableEnvironmentAccess, key(run.EnvironmentID)
+	}
+	var ids []ID
+	err := c.r.Scan(t, Range{Prefix: prefix, After: scope.After}, func(k, _ []byte) bool {
+		ids = append(ids, lastID(k))
+		scope.After = append(scope.After[:0:0], k...)
+		return len(ids) < limit
+	})
+	if err != nil {
+		return nil, err
+	}
+	byAccount, tenant := scope.GroupID.IsZero(), scope.TenantID
+	if len(ids) < limit {
+		run.Scopes = run.Scopes[1:]
+	}
+	var people []person
+	for _, id := range ids {
+		p, err := c.person(id, byAccount, tenant)
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			people = append(people, *p)
+		}
+	}
+	return people, nil
+}
+
+func (c *change) person(id ID, byAccount bool, tenant ID) (*person, error) {
+	if byAccount {
+		account, err := c.Account(id)
+		if err != nil || account.UserID.IsZero() {
+			return &person{account: account}, err
+		}
+		u, err := c.user(account.TenantID, account.UserID)
+		return &person{account, u}, err
+	}
+	u, err := c.user(tenant, id)
+	if err != nil || u == nil { // a nested group
+		return nil, err
+	}
+	account, err := c.Account(u.AccountID)
+	return &person{account, u}, err
+}
+
+func (s *Service) wake() {
+	select {
+	case s.wakeRuns <- struct{}{}:
+	default:
+	}
+}
+
+// WorkRuns works on pending runs, those that an earlier process left first, until ctx ends. A
+// failed step is tried again after a pause; report is told of it.
+func (s *Service) WorkRuns(ctx context.Context, report func(error)) {
+	for {
+		more, err := s.workOnce(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			report(err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.store.Failed():
+				return
+			case <-time.After(time.Second):
+			}
+		case !more:
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.wakeRuns:
+			}
+		}
+	}
+}
+
+// workOnce does one step of the oldest pending run and reports whether there was one.
+func (s *Service) workOnce(ctx context.Context) (bool, error) {
+	var id, env ID
+	err := s.store.View(ctx, func(r Reader) error {
+		return r.Scan(tablePendingRun, Range{}, func(k, v []byte) bool {
+			id, env = lastID(k), toID(v)
+			return false
+		})
+	})
+	if err != nil || id.IsZero() {
+		return false, err
+	}
+	err = s.update(ctx, Actor{Role: RoleSystem, Channel: "system"}, func(c *change) error {
+		run, err := c.Run(env, id)
+		if err != nil {
+			return err
+		}
+		environment, err := c.Environment(env)
+		if err != nil {
+			return err
+		}
+		c.by = run.Actor
+		return c.stepRun(environment, run, s.limits.StepRows)
+	})
+	return err == nil, err
+}
+
+// FinishRun works on pending runs until the one named is complete, and returns it. progress is
+// told of it after each step. It serves a process that has no worker of its own.
+func (s *Service) FinishRun(ctx context.Context, environment, id ID, progress func(*Run)) (*Run, error) {
+	for {
+		var run *Run
+		err := s.View(ctx, func(sn *Snapshot) (err error) {
+			run, err = sn.Run(environment, id)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if progress != nil {
+			progress(run)
+		}
+		if run.State == RunComplete {
+			return run, nil
+		}
+		if more, err := s.workOnce(ctx); err != nil {
+			return nil, err
+		} else if !more {
+			return nil, errors.New("directory: a pending run is not listed as such")
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+)
+
+// Service is the only writer of the directory. Every change, whoever asks for it, is one
+// transaction here. A Service is safe for concurrent use.
+type Service struct {
+	store     Store
+	now       func() time.Time
+	newID     func() ID
+	normalize func(string) string
+	limits    Limits
+	wakeRuns  chan struct{}
+}
+
+// Options are what a Service takes from outside.
+type Options struct {
+	Now       func() time.Time    // the wall clock
+	NewID     func() ID           // time-ordered, unique
+	Normalize func(string) string // Unicode NFC
+	Limits    Limits
+}
+
+// Limits bound what one transaction does. Zero values take the defaults.
+type Limits struct {
+	InlineRows int // people whose access is derived within the transaction of a change of an integration; default 1,000
+	StepRows   int // people looked at by one step of a Run; default 500
+}
+
+// New returns a Service on a store.
+func New(store Store, o Options) *Service {
+	if o.Limits.InlineRows == 0 {
+		o.Limits.InlineRows = 1000
+	}
+	if o.Limits.StepRows == 0 {
+		o.Limits.StepRows = 500
+	}
+	return &Service{store: store, now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) },
+		newID: o.NewID, normalize: o.Normalize, limits: o.Limits, wakeRuns: make(chan struct{}, 1)}
+}
+
+// Fold brings a name into the form under which names are compared and kept unique: NFC, then
+// FoldCase. Filters must use the same form as the uniqueness check.
+func (s *Service) Fold(name string) string { return FoldCase(s.normalize(name)) }
+
+// Ready reports why the service cannot serve, nil when it can.
+func (s *Service) Ready() error {
+	select {
+	case <-s.store.Failed():
+		return ErrFailed
+	default:
+		return nil
+	}
+}
+
+// View runs fn on a consistent snapshot. What fn gets from it is valid until fn returns.
+func (s *Service) View(ctx context.Context, fn func(*Snapshot) error) error {
+	return s.store.View(ctx, func(r Reader) error { return fn(&Snapshot{r: r, fold: s.Fold}) })
+}
+
+// change is a transaction of the service with what it has done so far.
+type change struct {
+	*Snapshot
+	s   *Service
+	w   Writer
+	by  Actor
+	now time.Time
+
+	accesses []AccessEffect
+	sessions int
+	groups   map[ID][]ID // environment -> its groups of Groups to Sync, resolved
+}
+
+// update runs fn as one change.
+func (s *Service) update(ctx context.Context, by Actor, fn func(*change) error) error {
+	return s.store.Update(ctx, func(w Writer) error {
+		c := &change{Snapshot: &Snapshot{r: w, fold: s.Fold}, s: s, w: w, by: by, now: s.now()}
+		return fn(c)
+	})
+}
+
+// insert writes a row whose key must be free; taken is the error when it is not.
+func (c *change) insert(t *Table, k, value []byte, taken error) error {
+	err := c.w.Insert(t, k, value)
+	if errors.Is(err, ErrExists) {
+		return taken
+	}
+	return err
+}
+
+// putAll writes rows until one fails.
+type row struct {
+	table *Table
+	key   []byte
+	value []byte
+}
+
+func (c *change) put(rows ...row) error {
+	for _, r := range rows {
+		if err := c.w.Put(r.table, r.key, r.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *change) delete(rows ...row) error {
+	for _, r := range rows {
+		if err := c.w.Delete(r.table, r.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// log writes the provisioning-log line of the change, with its effects on access.
+func (c *change) log(e LogEvent) error {
+	e.ID, e.Time, e.Actor = c.s.newID(), c.now, c.by
+	e.Accesses, e.Sessions = c.accesses, c.sessions
+	if e.Status == "" {
+		e.Status = Success
+		if len(e.Warnings) > 0 {
+			e.Status = Warning
+		}
+	}
+	if err := c.w.Put(tableLog, key(e.TenantID, e.ID), encodeJSON(e)); err != nil {
+		return err
+	}
+	seen := map[ID]bool{}
+	for _, a := range e.Accesses {
+		if seen[a.EnvironmentID] {
+			continue
+		}
+		seen[a.EnvironmentID] = true
+		if err := c.w.Put(tableLogEnvironment, key(a.EnvironmentID, e.ID), e.TenantID[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish writes the outgoing event of the change.
+func (c *change) publish(e OutboxEvent) error {
+	n, err := c.w.NextSequence(tableOutbox)
+	if err != nil {
+		return err
+	}
+	e.Sequence, e.Time, e.Accesses = n, c.now, c.accesses
+	return c.w.Put(tableOutbox, sequenceKey(n), encodeJSON(e))
+}
+
+// LogFailure writes a line for a request that changed nothing. It is not part of any change; an
+// error means that the line was lost.
+func (s *Service) LogFailure(ctx context.Context, by Actor, e LogEvent) error {
+	e.Status = Failure
+	return s.update(ctx, by, func(c *change) error { return c.log(e) })
+}
+
+// checkText refuses what can be no key of an index.
+func checkText(field, text string) error {
+	if strings.IndexByte(text, 0) >= 0 {
+		return failf(Invalid, field, "%s must not hold a NUL character", field)
+	}
+	if len(text) > 4096 {
+		return failf(Invalid, field, "%s is too long", field)
+	}
+	return nil
+}
+
+func require(by Actor, roles ...Role) error {
+	for _, r := range roles {
+		if by.Role == r {
+			return nil
+		}
+	}
+	return failf(Forbidden, "", "this needs the role %s", roles[0])
+}

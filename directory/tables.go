@@ -1,0 +1,71 @@
+package directory
+
+// The tables of the store. Keys are built in keys.go: an id is its 16 bytes, a folded name its
+// UTF-8 bytes, a time or sequence number 8 bytes big-endian. A key of anything that belongs to
+// a tenant starts with the tenant's id, so that no look-up can leave it.
+var (
+	tableSettings = &Table{Name: "settings"} // name -> value
+
+	tableOrganizations    = &Table{Name: "organizations"}     // organization -> Organization
+	tableOrganizationName = &Table{Name: "organization_name"} // folded name -> organization
+
+	tableEnvironments      = &Table{Name: "environments"}       // environment -> Environment
+	tableEnvironmentName   = &Table{Name: "environment_name"}   // organization, folded name -> environment
+	tableEnvironmentTenant = &Table{Name: "environment_tenant"} // tenant, environment
+	tableEnvironmentGroup  = &Table{Name: "environment_group"}  // tenant, group object id, 0, environment
+
+	tableTenants    = &Table{Name: "tenants"}     // tenant -> Tenant
+	tableTenantName = &Table{Name: "tenant_name"} // folded name -> tenant
+
+	tableAccounts     = &Table{Name: "accounts", Sequential: true} // account -> Account
+	tableAccountEmail = &Table{Name: "account_email"}              // folded e-mail, 0, account; internal accounts only
+	tableFormer       = &Table{Name: "former"}                     // tenant, kind, key -> account; people whose SCIM resource is gone
+
+	tableUsers        = &Table{Name: "users", CountPrefix: 16, Sequential: true} // tenant, user -> User
+	tableUserName     = &Table{Name: "user_name"}                                // tenant, folded userName -> user
+	tableUserExternal = &Table{Name: "user_external"}                            // tenant, externalId, 0, user
+	tableUserObject   = &Table{Name: "user_object"}                              // tenant, object id, user
+	tableUserEmail    = &Table{Name: "user_email"}                               // tenant, folded e-mail, 0, user
+
+	tableGroups        = &Table{Name: "groups", CountPrefix: 16, Sequential: true} // tenant, group -> Group
+	tableGroupName     = &Table{Name: "group_name"}                                // tenant, folded displayName -> group
+	tableGroupExternal = &Table{Name: "group_external"}                            // tenant, externalId, 0, group
+
+	tableMembers  = &Table{Name: "members", CountPrefix: 32} // tenant, group, member -> kind of member
+	tableMemberOf = &Table{Name: "member_of"}                // tenant, member, group
+
+	tableAccesses          = &Table{Name: "accesses"}                            // account, environment -> Access
+	tableEnvironmentAccess = &Table{Name: "environment_access", CountPrefix: 17} // environment, active 1 or 0, account
+
+	tableTokens    = &Table{Name: "tokens"}     // tenant, token -> Token
+	tableTokenHash = &Table{Name: "token_hash"} // SHA-256 -> tenant, token
+	tableClients   = &Table{Name: "clients"}    // tenant, client id -> Client
+
+	tableSessions       = &Table{Name: "sessions"}        // SHA-256 -> Session
+	tableAccountSession = &Table{Name: "account_session"} // account, SHA-256
+
+	tableLog            = &Table{Name: "log", Sequential: true}             // tenant, event -> LogEvent
+	tableLogEnvironment = &Table{Name: "log_environment", Sequential: true} // environment, event -> tenant
+	tableOutbox         = &Table{Name: "outbox", Sequential: true}          // sequence -> OutboxEvent
+	tableAudit          = &Table{Name: "audit", Sequential: true}           // sequence -> AuditEntry
+
+	tableRuns       = &Table{Name: "runs"}        // environment, run -> Run
+	tablePendingRun = &Table{Name: "pending_run"} // run -> environment
+)
+
+// Tables lists every table that a back end must create.
+var Tables = []*Table{
+	tableSettings,
+	tableOrganizations, tableOrganizationName,
+	tableEnvironments, tableEnvironmentName, tableEnvironmentTenant, tableEnvironmentGroup,
+	tableTenants, tableTenantName,
+	tableAccounts, tableAccountEmail, tableFormer,
+	tableUsers, tableUserName, tableUserExternal, tableUserObject, tableUserEmail,
+	tableGroups, tableGroupName, tableGroupExternal,
+	tableMembers, tableMemberOf,
+	tableAccesses, tableEnvironmentAccess,
+	tableTokens, tableTokenHash, tableClients,
+	tableSessions, tableAccountSession,
+	tableLog, tableLogEnvironment, tableOutbox, tableAudit,
+	tableRuns, tablePendingRun,
+}

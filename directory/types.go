@@ -1,0 +1,364 @@
+package directory
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Organization is a customer of BizzStream. It owns environments.
+type Organization struct {
+	ID      ID        `json:"id"`
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+}
+
+// Environment is an isolated BizzStream workspace of an organization.
+type Environment struct {
+	ID             ID          `json:"id"`
+	OrganizationID ID          `json:"organizationId"`
+	Name           string      `json:"name"`
+	Created        time.Time   `json:"created"`
+	Integration    Integration `json:"integration"`
+}
+
+// Integration is the "External users integration" tab of an environment: it joins the
+// environment to a tenant.
+type Integration struct {
+	Enabled      bool     `json:"enabled"`                // the checkbox; an operator alone may switch it
+	TenantID     ID       `json:"tenantId,omitzero"`      // Tenant
+	Groups       []string `json:"groups,omitempty"`       // Groups to Sync: object ids, lower-case where they are GUIDs
+	DefaultMenus []string `json:"defaultMenus,omitempty"` // Default menu: given to a new access, never applied again
+	Periodic     bool     `json:"periodic"`               // Periodically Sync Users
+}
+
+// Tenant is the technical link to one external directory (a Microsoft Entra tenant).
+type Tenant struct {
+	ID              ID          `json:"id"`
+	Name            string      `json:"name"`                      // path segment of the Tenant URL: a-z, 0-9, hyphen
+	OrganizationIDs []ID        `json:"organizationIds,omitempty"` // organizations that may use it
+	DirectoryID     string      `json:"directoryId,omitempty"`     // the directory's own tenant id (GUID)
+	TrustedDomains  []string    `json:"trustedDomains,omitempty"`  // e-mail domains whose internal accounts it may adopt
+	SCIM            SCIMOptions `json:"scim"`
+	Created         time.Time   `json:"created"`
+}
+
+// SCIMOptions are a tenant's choices for its SCIM endpoint. The zero value is the default.
+type SCIMOptions struct {
+	Strict             bool              `json:"strict,omitempty"`             // RFC 7644 to the letter
+	UserPatchNoContent bool              `json:"userPatchNoContent,omitempty"` // answer PATCH of a user with 204 instead of 200
+	GroupPatchContent  bool              `json:"groupPatchContent,omitempty"`  // answer PATCH of a group with 200 instead of 204
+	RequestsPerSecond  int               `json:"requestsPerSecond,omitempty"`  // 0: the server's default; never below 25
+	Burst              int               `json:"burst,omitempty"`              // 0: the server's default
+	Extensions         []json.RawMessage `json:"extensions,omitempty"`         // SCIM Schema resources (RFC 7643 section 7)
+}
+
+// Account is a person's BizzStream user. It belongs to the whole system, to no environment,
+// and is never deleted.
+type Account struct {
+	ID                   ID
+	UserName             string
+	Name                 string
+	Email                string
+	Language             string
+	Locale               string
+	DefaultEnvironmentID ID
+	TenantID             ID     // the directory that owns it; zero: an internal user
+	UserID               ID     // the SCIM user that it is linked to; zero: none at present
+	Epoch                uint64 // raised whenever sessions end; a session of an older epoch is void
+	Protected            bool   // last operator, break-glass: no directory may touch it
+	Created              time.Time
+	Modified             time.Time
+}
+
+// External reports whether the account is managed by a directory outside.
+func (a *Account) External() bool { return !a.TenantID.IsZero() }
+
+// Profile is what the directory says of a person, in the domain's terms.
+type Profile struct {
+	UserName   string
+	ExternalID string
+	Name       string // the name to show
+	Email      string // the primary e-mail; empty where none was given
+	Emails     []string
+	Language   string
+	Locale     string
+	Active     bool
+}
+
+// User is a SCIM User resource: a person as the directory of one tenant describes them.
+type User struct {
+	TenantID  ID
+	ID        ID // SCIM id
+	AccountID ID
+	ObjectID  ID // Entra object id; zero while it is not known
+	Profile
+	Version  uint64 // meta.version, from 1
+	Created  time.Time
+	Modified time.Time
+	// Schemas and Attributes are the resource as the SCIM channel wrote it: the JSON array of
+	// schema URNs and the JSON object of the attributes. Read from the store they are valid
+	// until the transaction ends.
+	Schemas    []byte
+	Attributes []byte
+}
+
+// Group is a SCIM Group resource. Its members are rows of their own.
+type Group struct {
+	TenantID    ID
+	ID          ID
+	DisplayName string
+	ExternalID  string // the object id of an Entra group; Groups to Sync matches it
+	Version     uint64
+	Created     time.Time
+	Modified    time.Time
+	Schemas     []byte
+	Attributes  []byte
+}
+
+// MemberKind tells what a member of a group is.
+type MemberKind byte
+
+// The kinds of member.
+const (
+	MemberUser  MemberKind = 'u'
+	MemberGroup MemberKind = 'g'
+)
+
+// Member is one membership: a user or a group that is directly in a group.
+type Member struct {
+	ID   ID
+	Kind MemberKind
+}
+
+// Access is one account in one environment. For external users it is derived, never set by hand.
+type Access struct {
+	AccountID     ID
+	EnvironmentID ID
+	TenantID      ID // the tenant that manages it
+	Name          string
+	Email         string
+	Language      string
+	Locale        string
+	Active        bool
+	Administrator bool
+	Menus         []string
+	Created       time.Time
+	Modified      time.Time
+}
+
+// TokenKind tells tokens apart by what made them.
+type TokenKind string
+
+// The kinds of token.
+const (
+	SecretToken TokenKind = "secret" // long-lived, made by an administrator
+	AccessToken TokenKind = "access" // issued by the OAuth 2.0 token endpoint
+)
+
+// Token opens the SCIM endpoint of exactly one tenant. The secret itself is never kept.
+type Token struct {
+	ID           ID        `json:"id"`
+	TenantID     ID        `json:"tenantId"`
+	Name         string    `json:"name,omitempty"`
+	Kind         TokenKind `json:"kind"`
+	ClientID     string    `json:"clientId,omitempty"` // of an access token
+	Hash         []byte    `json:"hash"`               // SHA-256 of the secret
+	Hint         string    `json:"hint"`               // last four characters
+	Created      time.Time `json:"created"`
+	CreatedBy    string    `json:"createdBy,omitempty"`
+	Expires      time.Time `json:"expires"`
+	Revoked      time.Time `json:"revoked,omitzero"`
+	LastUsed     time.Time `json:"lastUsed,omitzero"` // to the minute
+	LastUsedFrom string    `json:"lastUsedFrom,omitempty"`
+}
+
+// Live reports whether the token opens anything at that time.
+func (t *Token) Live(now time.Time) bool { return t.Revoked.IsZero() && now.Before(t.Expires) }
+
+// Client is an OAuth 2.0 client of a tenant's token endpoint (client credentials, RFC 6749 4.4).
+type Client struct {
+	TenantID  ID             `json:"tenantId"`
+	ClientID  string         `json:"clientId"`
+	Secrets   []ClientSecret `json:"secrets,omitempty"`   // at most two live
+	Federated *Federated     `json:"federated,omitempty"` // workload identity federation
+	TokenLife time.Duration  `json:"tokenLife"`           // of the access tokens, 1 to 6 hours
+	Created   time.Time      `json:"created"`
+	Revoked   time.Time      `json:"revoked,omitzero"`
+}
+
+// ClientSecret is one secret of a Client.
+type ClientSecret struct {
+	ID      ID        `json:"id"`
+	Hash    []byte    `json:"hash"` // SHA-256
+	Hint    string    `json:"hint"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+}
+
+// Federated names the tokens that a client may present in place of a secret (RFC 7523).
+type Federated struct {
+	Issuer   string `json:"issuer"`
+	Audience string `json:"audience"`
+	Subject  string `json:"subject"`
+}
+
+// Session is a signed-in account. Its secret is never kept.
+type Session struct {
+	Hash      []byte    `json:"hash"` // SHA-256 of the secret
+	AccountID ID        `json:"accountId"`
+	Epoch     uint64    `json:"epoch"` // of the account when it was made
+	Created   time.Time `json:"created"`
+	Expires   time.Time `json:"expires"` // 8 hours after sign-in, never later
+}
+
+// SessionLife is how long a session lasts from sign-in, whatever the activity (domain rule 9).
+const SessionLife = 8 * time.Hour
+
+// Role is what a caller may do.
+type Role string
+
+// The roles of the domain. System is the server itself.
+const (
+	RoleNone        Role = ""
+	RoleUser        Role = "user"
+	RoleEnvironment Role = "environment administrator"
+	RolePartner     Role = "partner"
+	RoleOperator    Role = "operator"
+	RoleDirectory   Role = "directory" // an identity provider that pushes to its own tenant
+	RoleSystem      Role = "system"
+)
+
+// Actor is who makes a change and from where, for the log and the audit.
+type Actor struct {
+	Role      Role   `json:"role"`
+	Channel   string `json:"channel"`             // scim, pull, console, cli, system
+	ID        string `json:"id,omitempty"`        // token id, account id, operating-system user
+	RequestID string `json:"requestId,omitempty"` // of the request that carried the change
+	Address   string `json:"address,omitempty"`   // of the caller
+}
+
+// Change is one property that a change modified: Entra's "modified properties".
+type Change struct {
+	Name string          `json:"name"`
+	Old  json.RawMessage `json:"old,omitempty"`
+	New  json.RawMessage `json:"new,omitempty"`
+}
+
+// AccessEffect says what a change did to one access.
+type AccessEffect struct {
+	EnvironmentID ID     `json:"environmentId"`
+	AccountID     ID     `json:"accountId"`
+	UserID        ID     `json:"userId,omitzero"`
+	Effect        string `json:"effect"` // granted, reactivated, deactivated
+}
+
+// Effects of a change on an access.
+const (
+	Granted     = "granted"
+	Reactivated = "reactivated"
+	Deactivated = "deactivated"
+)
+
+// Status of a provisioning-log event, in Entra's words.
+type Status string
+
+// The states of a LogEvent.
+const (
+	Success Status = "success"
+	Failure Status = "failure"
+	Warning Status = "warning" // succeeded, with something ignored
+)
+
+// Action of a provisioning-log event, in Entra's words.
+type Action string
+
+// The actions of a LogEvent.
+const (
+	ActionCreate  Action = "create"
+	ActionUpdate  Action = "update"
+	ActionDisable Action = "disable"
+	ActionEnable  Action = "enable"
+	ActionDelete  Action = "delete"
+	ActionDerive  Action = "derive" // access brought in line after a change of an integration
+	ActionOther   Action = "other"
+)
+
+// LogEvent is one line of the provisioning log of a tenant.
+type LogEvent struct {
+	ID         ID             `json:"id"`
+	TenantID   ID             `json:"tenantId"`
+	Time       time.Time      `json:"time"`
+	Actor      Actor          `json:"actor"`
+	Action     Action         `json:"action"`
+	TargetType string         `json:"targetType"` // User, Group, Environment
+	TargetID   string         `json:"targetId,omitempty"`
+	TargetName string         `json:"targetName,omitempty"`
+	ExternalID string         `json:"externalId,omitempty"`
+	Status     Status         `json:"status"`
+	Detail     string         `json:"detail,omitempty"` // the error that the client got
+	Changes    []Change       `json:"changes,omitempty"`
+	Warnings   []string       `json:"warnings,omitempty"`
+	Accesses   []AccessEffect `json:"accesses,omitempty"`
+	Sessions   int            `json:"sessionsEnded,omitempty"`
+}
+
+// OutboxEvent is one change as others are told of it, in the order of commit.
+type OutboxEvent struct {
+	Sequence  uint64         `json:"sequence"`
+	Time      time.Time      `json:"time"`
+	Type      string         `json:"type"` // user.created, user.updated, user.deleted, group.created, group.updated, group.deleted, access.derived
+	TenantID  ID             `json:"tenantId"`
+	UserID    ID             `json:"userId,omitzero"`
+	AccountID ID             `json:"accountId,omitzero"`
+	GroupID   ID             `json:"groupId,omitzero"`
+	Active    *bool          `json:"active,omitempty"`
+	Added     []ID           `json:"membersAdded,omitempty"`
+	Removed   []ID           `json:"membersRemoved,omitempty"`
+	Accesses  []AccessEffect `json:"accesses,omitempty"`
+}
+
+// AuditEntry is one administrative act. Each entry carries the hash of the one before it, so that
+// a changed, missing or reordered entry is found by VerifyAudit.
+type AuditEntry struct {
+	Sequence uint64          `json:"sequence"`
+	Time     time.Time       `json:"time"`
+	Actor    Actor           `json:"actor"`
+	Action   string          `json:"action"` // tenant.create, token.revoke, ...
+	Target   string          `json:"target"`
+	Detail   json.RawMessage `json:"detail,omitempty"`
+	Previous string          `json:"previous"` // hex SHA-256 of the entry before
+	Hash     string          `json:"hash"`     // hex SHA-256 of this entry without this field
+}
+
+// RunState tells how far a Run is.
+type RunState string
+
+// The states of a Run.
+const (
+	RunPending  RunState = "pending"
+	RunComplete RunState = "complete"
+)
+
+// Run is work on an environment that is too much for one transaction: it goes on in steps, and
+// after a restart, until it is complete.
+type Run struct {
+	ID            ID         `json:"id"`
+	EnvironmentID ID         `json:"environmentId"`
+	Trigger       string     `json:"trigger"` // integration, group
+	Actor         Actor      `json:"actor"`
+	State         RunState   `json:"state"`
+	Started       time.Time  `json:"started"`
+	Ended         time.Time  `json:"ended,omitzero"`
+	Scopes        []RunScope `json:"scopes"` // what is left to look at, the first one from its cursor on
+	Done          int        `json:"done"`   // people looked at
+	Granted       int        `json:"granted"`
+	Reactivated   int        `json:"reactivated"`
+	Deactivated   int        `json:"deactivated"`
+}
+
+// RunScope is a set of people whose access to the run's environment must be derived again.
+type RunScope struct {
+	TenantID ID     `json:"tenantId,omitzero"` // members of the group below in this tenant
+	GroupID  ID     `json:"groupId,omitzero"`  // zero: everyone who has an access to the environment
+	After    []byte `json:"after,omitempty"`   // key of the last person looked at
+}

@@ -1,0 +1,417 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+// UserInput is a SCIM user as a channel wants it to be.
+type UserInput struct {
+	Profile
+	Schemas    []byte   // JSON array of schema URNs
+	Attributes []byte   // JSON object of the attributes
+	Changes    []Change // for the log: what differs from before
+	Warnings   []string // for the log: what was ignored
+}
+
+func (in *UserInput) check() error {
+	if strings.TrimSpace(in.UserName) == "" {
+		return failf(Invalid, "userName", "userName is required")
+	}
+	for _, t := range append([]string{in.UserName, in.ExternalID}, in.Emails...) {
+		if err := checkText("userName, externalId and emails", t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CreateUser provisions a person: a new SCIM user, linked to the account that this tenant
+// provisioned the same person on before, to an internal account of the same e-mail whose domain
+// the tenant is trusted for, or to a new account.
+//
+// Errors: Invalid; Exists when the tenant has a user of that userName, or when the e-mail is that
+// of an internal account that the tenant may not adopt.
+func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserInput) (*User, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	var u *User
+	err := s.update(ctx, by, func(c *change) (err error) {
+		u = &User{TenantID: tenant, ID: s.newID(), ObjectID: objectID(in.ExternalID), Profile: in.Profile,
+			Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
+		if err := c.insert(tableUserName, textKey(tenant, c.fold(u.UserName)), u.ID[:], userNameTaken(u.UserName)); err != nil {
+			return err
+		}
+		account, adopted, err := c.accountFor(u)
+		if err != nil {
+			return err
+		}
+		u.AccountID, account.UserID = account.ID, u.ID
+		if err := c.put(row{tableUsers, key(tenant, u.ID), u.encode()}); err != nil {
+			return err
+		}
+		if err := c.indexUser(nil, u); err != nil {
+			return err
+		}
+		account.overrideBy(u, c.now)
+		if err := c.put(row{tableAccounts, key(account.ID), account.encode()}); err != nil {
+			return err
+		}
+		if adopted {
+			// What an internal user was given by hand is not derived: rule 1 takes it away.
+			if err := c.deriveUser(account, u); err != nil {
+				return err
+			}
+			if err := c.endSessions(account); err != nil {
+				return err
+			}
+		}
+		if err := c.overrideAccesses(account); err != nil {
+			return err
+		}
+		if err := c.log(userEvent(ActionCreate, u, in.Changes, in.Warnings)); err != nil {
+			return err
+		}
+		return c.publish(OutboxEvent{Type: "user.created", TenantID: tenant, UserID: u.ID, AccountID: u.AccountID, Active: &u.Active})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+func userNameTaken(userName string) error {
+	return failf(Exists, "userName", "a user with the userName %q already exists", userName)
+}
+
+func userEvent(action Action, u *User, changes []Change, warnings []string) LogEvent {
+	return LogEvent{TenantID: u.TenantID, Action: action, TargetType: "User", TargetID: u.ID.String(),
+		TargetName: u.UserName, ExternalID: u.ExternalID, Changes: changes, Warnings: warnings}
+}
+
+// accountFor finds or makes the account of a person who is being provisioned, and reports
+// whether it was an internal one until now.
+func (c *change) accountFor(u *User) (account *Account, adopted bool, err error) {
+	if account, err = c.formerAccount(u); account != nil || err != nil {
+		return account, false, err
+	}
+	if account, err = c.internalAccount(u); err != nil {
+		return nil, false, err
+	}
+	if account != nil {
+		folded := c.fold(account.Email)
+		account.TenantID = u.TenantID
+		return account, true, c.delete(row{table: tableAccountEmail, key: append(append([]byte(folded), 0), account.ID[:]...)})
+	}
+	// A new account takes the id of its first SCIM user, so that reads of both lie in one order.
+	return &Account{ID: u.ID, TenantID: u.TenantID, Created: c.now}, false, nil
+}
+
+const (
+	formerByObject = "o"
+	formerByName   = "n"
+)
+
+// formerAccount finds the account on which this tenant provisioned the same person before: by
+// object id, or by userName unless both object ids are known and differ (then a userName was
+// given to another person).
+func (c *change) formerAccount(u *User) (*Account, error) {
+	if !u.ObjectID.IsZero() {
+		account, _, err := c.former(u.TenantID, formerByObject+string(u.ObjectID[:]))
+		if account != nil || err != nil {
+			return account, err
+		}
+	}
+	account, object, err := c.former(u.TenantID, formerByName+c.fold(u.UserName))
+	if account == nil || err != nil {
+		return nil, err
+	}
+	if !object.IsZero() && !u.ObjectID.IsZero() && object != u.ObjectID {
+		return nil, nil
+	}
+	return account, nil
+}
+
+// former reads one row of the table of people whose SCIM user was deleted. A row counts only
+// while the account is still without a SCIM user.
+func (c *change) former(tenant ID, k string) (account *Account, object ID, err error) {
+	value, err := c.r.Get(tableFormer, textKey(tenant, k))
+	if err != nil || len(value) != 32 {
+		return nil, ID{}, err
+	}
+	account, err = c.account(toID(value))
+	if err != nil || account == nil || account.TenantID != tenant || !account.UserID.IsZero() {
+		return nil, ID{}, err
+	}
+	return account, toID(value[16:]), nil
+}
+
+// internalAccount finds the internal account that has one of the person's e-mail addresses. It
+// may be adopted when the tenant is trusted for the domain of that address.
+func (c *change) internalAccount(u *User) (*Account, error) {
+	for _, email := range u.addresses() {
+		ids, err := keys(c.r, tableAccountEmail, Range{Prefix: append([]byte(c.fold(email)), 0)})
+		if err != nil {
+			return nil, err
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		tenant, err := c.Tenant(u.TenantID)
+		if err != nil {
+			return nil, err
+		}
+		account, err := c.Account(ids[0])
+		if err != nil {
+			return nil, err
+		}
+		if len(ids) > 1 || account.Protected || !tenant.trusts(email) {
+			return nil, failf(Exists, "userName", "an account with the e-mail address %q exists that this directory may not manage; an administrator can resolve the conflict", email)
+		}
+		return account, nil
+	}
+	return nil, nil
+}
+
+// addresses returns the texts by which an internal account could be meant: the e-mail addresses
+// and a userName that looks like one.
+func (u *User) addresses() []string {
+	all := slices.Clone(u.Emails)
+	if strings.Contains(u.UserName, "@") && !slices.Contains(all, u.UserName) {
+		all = append(all, u.UserName)
+	}
+	return all
+}
+
+// trusts reports whether the directory is trusted for the domain of an e-mail address.
+func (t *Tenant) trusts(email string) bool {
+	_, domain, ok := strings.Cut(email, "@")
+	return ok && slices.ContainsFunc(t.TrustedDomains, func(d string) bool { return strings.EqualFold(d, domain) })
+}
+
+// overrideBy sets what the directory manages of an account (rule 3).
+func (a *Account) overrideBy(u *User, now time.Time) {
+	a.UserName, a.Name, a.Email, a.Language, a.Locale = u.UserName, u.Name, u.Email, u.Language, u.Locale
+	a.Modified = now
+}
+
+// overrideAccesses sets what the directory manages of each access of an account (rule 3).
+func (c *change) overrideAccesses(account *Account) error {
+	accesses, err := c.Accesses(account.ID)
+	if err != nil {
+		return err
+	}
+	for _, a := range accesses {
+		before := *a
+		a.describe(account)
+		if before.Name == a.Name && before.Email == a.Email && before.Language == a.Language && before.Locale == a.Locale {
+			continue
+		}
+		if err := c.putAccess(a, a.Active); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexUser moves the rows of a user in the indexes that are not unique; before is nil for a new
+// user, after for one that goes.
+func (c *change) indexUser(before, after *User) error {
+	old, new := c.userRows(before), c.userRows(after)
+	for _, r := range old {
+		if !slices.ContainsFunc(new, r.same) {
+			if err := c.delete(r); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range new {
+		if !slices.ContainsFunc(old, r.same) {
+			if err := c.put(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r row) same(other row) bool { return r.table == other.table && bytes.Equal(r.key, other.key) }
+
+func (c *change) userRows(u *User) (rows []row) {
+	if u == nil {
+		return nil
+	}
+	if u.ExternalID != "" {
+		rows = append(rows, row{table: tableUserExternal, key: listKey(u.TenantID, u.ExternalID, u.ID)})
+	}
+	if !u.ObjectID.IsZero() {
+		rows = append(rows, row{table: tableUserObject, key: key(u.TenantID, u.ObjectID, u.ID)})
+	}
+	for _, e := range u.Emails {
+		rows = append(rows, row{table: tableUserEmail, key: listKey(u.TenantID, c.fold(e), u.ID)})
+	}
+	return rows
+}
+
+// UpdateUser changes a user. fn gets the user as it is and returns it as it should be; it runs
+// inside of the transaction and may refuse with an error. What fn returns is compared with what
+// is kept: without a difference nothing is written, and version and modified stay.
+func (s *Service) UpdateUser(ctx context.Context, by Actor, tenant, id ID, fn func(*User) (UserInput, error)) (*User, error) {
+	var u *User
+	err := s.update(ctx, by, func(c *change) error {
+		before, err := c.User(tenant, id)
+		if err != nil {
+			return err
+		}
+		in, err := fn(before)
+		if err != nil {
+			return err
+		}
+		if err := in.check(); err != nil {
+			return err
+		}
+		after := *before
+		after.Profile, after.Schemas, after.Attributes = in.Profile, in.Schemas, in.Attributes
+		if object := objectID(in.ExternalID); !object.IsZero() {
+			after.ObjectID = object
+		}
+		u = &after
+		if bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas) && before.Active == after.Active {
+			// What fn returned lives in memory; what it was compared with ends with the transaction.
+			if len(in.Warnings) > 0 {
+				return c.log(userEvent(ActionUpdate, u, nil, in.Warnings))
+			}
+			return nil
+		}
+		return c.replaceUser(before, &after, in)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+func (c *change) replaceUser(before, after *User, in UserInput) error {
+	after.Version++
+	after.Modified = c.now
+	old, folded := c.fold(before.UserName), c.fold(after.UserName)
+	if old != folded {
+		if err := c.insert(tableUserName, textKey(after.TenantID, folded), after.ID[:], userNameTaken(after.UserName)); err != nil {
+			return err
+		}
+		if err := c.w.Delete(tableUserName, textKey(after.TenantID, old)); err != nil {
+			return err
+		}
+	}
+	if err := c.indexUser(before, after); err != nil {
+		return err
+	}
+	if err := c.put(row{tableUsers, key(after.TenantID, after.ID), after.encode()}); err != nil {
+		return err
+	}
+	account, err := c.Account(after.AccountID)
+	if err != nil {
+		return err
+	}
+	if !before.describes(after) {
+		account.overrideBy(after, c.now)
+		if err := c.put(row{tableAccounts, key(account.ID), account.encode()}); err != nil {
+			return err
+		}
+		if err := c.overrideAccesses(account); err != nil {
+			return err
+		}
+	}
+	action := ActionUpdate
+	if before.Active != after.Active {
+		action = ActionEnable
+		if !after.Active {
+			action = ActionDisable
+			if err := c.endSessions(account); err != nil {
+				return err
+			}
+		}
+		if err := c.deriveUser(account, after); err != nil {
+			return err
+		}
+	}
+	if err := c.log(userEvent(action, after, in.Changes, in.Warnings)); err != nil {
+		return err
+	}
+	return c.publish(OutboxEvent{Type: "user.updated", TenantID: after.TenantID, UserID: after.ID, AccountID: after.AccountID, Active: &after.Active})
+}
+
+// describes reports whether two states of a user say the same to the account and its accesses.
+func (u *User) describes(other *User) bool {
+	return u.UserName == other.UserName && u.Name == other.Name && u.Email == other.Email &&
+		u.Language == other.Language && u.Locale == other.Locale
+}
+
+// DeleteUser removes a SCIM user (rule 5): the resource is gone, its id is never used again, it
+// leaves its groups, every access of it is inactive and its sessions end. The account stays and
+// is found again when the same person is provisioned.
+func (s *Service) DeleteUser(ctx context.Context, by Actor, tenant, id ID, check func(*User) error) error {
+	return s.update(ctx, by, func(c *change) error {
+		u, err := c.User(tenant, id)
+		if err != nil {
+			return err
+		}
+		if check != nil {
+			if err := check(u); err != nil {
+				return err
+			}
+		}
+		groups, err := c.GroupsOf(tenant, id)
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			if err := c.leave(tenant, g, id); err != nil {
+				return err
+			}
+			if err := c.touchGroup(tenant, g); err != nil {
+				return err
+			}
+		}
+		if err := c.indexUser(u, nil); err != nil {
+			return err
+		}
+		if err := c.delete(row{table: tableUserName, key: textKey(tenant, c.fold(u.UserName))}, row{table: tableUsers, key: key(tenant, id)}); err != nil {
+			return err
+		}
+		account, err := c.Account(u.AccountID)
+		if err != nil {
+			return err
+		}
+		account.UserID = ID{}
+		if err := c.deriveUser(account, nil); err != nil {
+			return err
+		}
+		if err := c.endSessions(account); err != nil {
+			return err
+		}
+		if err := c.remember(account, u); err != nil {
+			return err
+		}
+		if err := c.log(userEvent(ActionDelete, u, nil, nil)); err != nil {
+			return err
+		}
+		inactive := false
+		return c.publish(OutboxEvent{Type: "user.deleted", TenantID: tenant, UserID: id, AccountID: u.AccountID, Active: &inactive})
+	})
+}
+
+// remember keeps by what a person is found again who is provisioned anew.
+func (c *change) remember(account *Account, u *User) error {
+	value := append(key(account.ID), u.ObjectID[:]...)
+	if !u.ObjectID.IsZero() {
+		if err := c.put(row{tableFormer, textKey(u.TenantID, formerByObject+string(u.ObjectID[:])), value}); err != nil {
+			return err
+		}
+	}
+	return c.put(row{tableFormer, textKey(u.TenantID, formerByName+c.fold(u.UserName)), value})
+}

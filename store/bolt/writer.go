@@ -1,0 +1,706 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// Limits of one batch. Whoever comes last waits for all of it.
+const (
+	maxBatch      = 1024                  // updates
+	maxBatchBytes = 32 << 20              // keys and values written
+	maxBatchTime  = 20 * time.Millisecond // running updates, before the commit
+)
+
+// call is one Update on its way through the writer.
+type call struct {
+	ctx   context.Context
+	fn    func(directory.Writer) error
+	state atomic.Int32 // waiting, then running or abandoned
+	done  chan error   // of length 1: the writer never waits for a caller
+}
+
+const (
+	waiting = iota
+	running
+	abandoned
+)
+
+// PanicError is what Update returns when fn has panicked. Its text is for anybody, Value and
+// Stack are for the operator.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return "store: transaction panicked" }
+
+var errGoexit = errors.New("store: transaction ended its goroutine")
+
+// Update has the writer run fn and waits until the batch that fn ran in is on disk.
+func (s *Store) Update(ctx context.Context, fn func(directory.Writer) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.failureErr(); err != nil {
+		return err
+	}
+	c := &call{ctx: ctx, fn: fn, done: make(chan error, 1)}
+	if err := s.send(c); err != nil {
+		return err
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		if c.state.CompareAndSwap(waiting, abandoned) {
+			return ctx.Err()
+		}
+		return <-c.done
+	}
+}
+
+func (s *Store) send(c *call) error {
+	s.sending.RLock()
+	defer s.sending.RUnlock()
+	if s.closed {
+		return errClosed
+	}
+	select {
+	case s.queue <- c:
+		return nil
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+}
+
+// write is the writer goroutine. It owns the bbolt write transaction and everything in batch.
+func (s *Store) write() {
+	defer s.writer.Done()
+	debug.SetPanicOnFault(true)
+	var g gather
+	for c := range s.queue {
+		if err := s.failureErr(); err != nil {
+			c.done <- err
+			continue
+		}
+		s.runBatch(c, &g)
+	}
+}
+
+// gather decides how long a batch waits for more updates before its commit.
+type gather struct {
+	expect int           // updates answered at the last commit; as many callers may be back soon
+	commit time.Duration // length of recent commits
+}
+
+// wait returns true when another update is in the queue. It gives the callers that the last
+// commit has answered the time to come back, but only a part of what a commit costs; a single
+// caller at a time is never waited for.
+func (g *gather) wait(s *Store, ran int) bool {
+	if ran >= g.expect {
+		return len(s.queue) > 0
+	}
+	limit := min(g.commit/4, 500*time.Microsecond)
+	for start := time.Now(); len(s.queue) == 0; runtime.Gosched() {
+		if time.Since(start) > limit {
+			g.expect = ran
+			return false
+		}
+	}
+	return true
+}
+
+// runBatch runs c and what else is in the queue in one transaction and answers all of it.
+func (s *Store) runBatch(c *call, g *gather) {
+	b, err := s.newBatch()
+	if err != nil {
+		c.done <- err
+		return
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			// A fn has called runtime.Goexit, which nothing stops: go on in another goroutine.
+			b.broken = errGoexit
+			s.finish(b)
+			s.writer.Add(1)
+			go s.write()
+		}
+	}()
+	start := time.Now()
+	for {
+		b.run(c)
+		if b.broken != nil || len(b.calls) >= maxBatch || b.bytes >= maxBatchBytes || time.Since(start) > maxBatchTime {
+			break
+		}
+		if !g.wait(s, len(b.calls)) {
+			break
+		}
+		more := false
+		if c, more = <-s.queue; !more {
+			break
+		}
+	}
+	g.expect = len(b.calls)
+	start = time.Now()
+	if s.finish(b) {
+		g.commit = (3*g.commit + time.Since(start)) / 4
+	}
+	returned = true
+}
+
+// batch is the write transaction of the updates that share one commit.
+type batch struct {
+	s      *Store
+	base   *snapshot // the last commit, under all of the batch's writes
+	tx     *bbolt.Tx // begun at the first write
+	tables []batchTable
+	number map[string]uint64 // counters that were read or changed, by counterKey
+	calls  []*call           // those that have started, with their results
+	errs   []error
+	bytes  int
+	writes int   // of updates that have succeeded
+	broken error // no commit: the transaction is in an unknown state
+	undo   []undo
+	key    []byte // scratch for counterKey
+}
+
+// batchTable holds the records of one table that the batch has changed.
+type batchTable struct {
+	bucket  *bbolt.Bucket
+	changed map[string][]byte // key -> sealed record, nil when deleted
+}
+
+// undo is how one write of the running update is taken back.
+type undo struct {
+	t    *table // nil: a number
+	key  string
+	prev []byte // sealed record, nil when there was none
+	n    uint64
+}
+
+func (s *Store) newBatch() (*batch, error) {
+	snap, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	return &batch{
+		s:      s,
+		base:   snap,
+		tables: make([]batchTable, len(s.tables)),
+		number: make(map[string]uint64),
+	}, nil
+}
+
+// run runs one update and takes its writes back when it fails.
+func (b *batch) run(c *call) {
+	if err := c.ctx.Err(); err != nil || !c.state.CompareAndSwap(waiting, running) {
+		c.done <- err
+		return
+	}
+	b.calls = append(b.calls, c)
+	b.errs = append(b.errs, nil)
+	err := b.protect(c.fn)
+	if err != nil {
+		b.errs[len(b.errs)-1] = err
+		b.rollback()
+	}
+	b.writes += len(b.undo)
+	clear(b.undo)
+	b.undo = b.undo[:0]
+}
+
+// protect runs fn and turns a panic into an error.
+func (b *batch) protect(fn func(directory.Writer) error) (err error) {
+	w := &writer{b: b}
+	defer func() {
+		w.done = true
+		if r := recover(); r != nil {
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+		}
+	}()
+	return fn(w)
+}
+
+// rollback takes back what the running update has written.
+func (b *batch) rollback() {
+	if b.broken != nil {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			b.broken = fmt.Errorf("store: cannot take back writes: %v", r)
+		}
+	}()
+	for i := len(b.undo) - 1; i >= 0; i-- {
+		u := &b.undo[i]
+		if u.t == nil {
+			b.number[u.key] = u.n
+			continue
+		}
+		if err := b.apply(u.t, u.key, u.prev); err != nil {
+			b.broken = fmt.Errorf("store: cannot take back writes: %w", err)
+			return
+		}
+	}
+	clear(b.undo)
+	b.undo = b.undo[:0]
+}
+
+// finish commits the batch and answers its calls; true when there was a commit. Calls are
+// answered after the commit even when they have failed or written nothing, because they may
+// have seen what others have written.
+func (s *Store) finish(b *batch) (committed bool) {
+	err := b.broken
+	if err == nil && b.writes > 0 {
+		err = s.commit(b)
+		committed = err == nil
+	} else {
+		b.abort()
+	}
+	s.release(b.base)
+	for i, c := range b.calls {
+		if err != nil {
+			c.done <- err
+		} else {
+			c.done <- b.errs[i]
+		}
+	}
+	return committed
+}
+
+// abort ends the bbolt transaction, if there is one, without a trace.
+func (b *batch) abort() {
+	if b.tx == nil {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			b.s.fail(fmt.Errorf("rollback: %v", r))
+		}
+	}()
+	if err := b.tx.Rollback(); err != nil {
+		b.s.fail(err)
+	}
+}
+
+// commit makes the batch durable and then visible. After an error nobody knows what is on disk,
+// so the store fails; the snapshot from before stays what View shows.
+func (s *Store) commit(b *batch) error {
+	err := b.flush()
+	if err != nil {
+		// Nothing has gone to disk.
+		b.abort()
+		return err
+	}
+	s.makeRoom(b)
+	if err = b.commit(); err == nil {
+		var snap *snapshot
+		if snap, err = s.snapshot(); err == nil {
+			s.commits.Add(1)
+			s.updates.Add(uint64(len(b.calls)))
+			s.show(snap)
+			return nil
+		}
+	}
+	s.fail(err)
+	s.mu.Lock()
+	s.cond.Broadcast() // see makeRoom
+	s.mu.Unlock()
+	return s.failureErr()
+}
+
+// makeRoom is for a file that is about to outgrow the address space kept for it: then bbolt maps
+// it anew and waits for all snapshots to end, so the store must not hold one itself. Views that
+// start meanwhile wait for the commit.
+func (s *Store) makeRoom(b *batch) {
+	const pagesPerWrite = 16 // changed along a tree, with splits
+	need := b.tx.Size() + b.tx.Size()/64 + int64(2*b.bytes) + int64(b.written())*pagesPerWrite*int64(b.base.pages.size) + 64<<20
+	if need < s.mapped {
+		return
+	}
+	s.release(b.base)
+	b.base = nil
+	s.show(nil)
+}
+
+// written is how many records the batch has changed.
+func (b *batch) written() (n int) {
+	for i := range b.tables {
+		n += len(b.tables[i].changed)
+	}
+	return n
+}
+
+func (b *batch) commit() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("commit: %v", r)
+			defer func() { recover() }() // the transaction may be in pieces
+			b.tx.Rollback()
+		}
+	}()
+	return b.tx.Commit()
+}
+
+// flush writes the changed counters.
+func (b *batch) flush() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = b.s.counters.damaged(nil, fmt.Sprint(r))
+		}
+	}()
+	counters := b.s.counters
+	for key, n := range b.number {
+		prev, err := b.base.trees[counters.index].number([]byte(key))
+		if err != nil {
+			return err
+		}
+		if n == prev {
+			continue
+		}
+		var rec []byte
+		if n != 0 {
+			rec = counters.seal([]byte(key), numberBytes(n))
+		}
+		if err := b.apply(counters, key, rec); err != nil {
+			return err
+		}
+	}
+	n, err := b.s.nextCommit(b.base)
+	if err != nil {
+		return err
+	}
+	return b.apply(b.s.meta, string(metaCommits), b.s.meta.seal(metaCommits, numberBytes(n)))
+}
+
+// apply puts a sealed record into the transaction, or deletes it when rec is nil.
+func (b *batch) apply(t *table, key string, rec []byte) error {
+	bt := &b.tables[t.index]
+	if bt.bucket == nil {
+		if b.tx == nil {
+			tx, err := b.s.db.Begin(true)
+			if err != nil {
+				return fmt.Errorf("store: %w", err)
+			}
+			b.tx = tx
+		}
+		bt.bucket = b.tx.Bucket([]byte(t.Name))
+		if bt.bucket == nil {
+			return fmt.Errorf("%w: table %s is missing", directory.ErrDamaged, t.Name)
+		}
+		if t.Sequential {
+			bt.bucket.FillPercent = 0.9
+		}
+		bt.changed = make(map[string][]byte)
+	}
+	var err error
+	if rec == nil {
+		err = bt.bucket.Delete([]byte(key))
+	} else {
+		err = bt.bucket.Put([]byte(key), rec)
+	}
+	if err != nil {
+		return fmt.Errorf("store: table %s: %w", t.Name, err)
+	}
+	bt.changed[key] = rec
+	b.bytes += len(key) + len(rec)
+	return nil
+}
+
+// writer is the directory.Writer of one update.
+type writer struct {
+	b        *batch
+	scanning bool
+	done     bool
+}
+
+func (w *writer) table(dt *directory.Table) (*table, error) {
+	if w.done {
+		return nil, errDone
+	}
+	if w.b.broken != nil {
+		return nil, w.b.broken
+	}
+	t := w.b.s.byTable[dt]
+	if t == nil {
+		return nil, fmt.Errorf("store: no table %q", dt.Name)
+	}
+	return t, nil
+}
+
+// writable checks a row to write.
+func (w *writer) writable(dt *directory.Table, key, value []byte) (*table, error) {
+	t, err := w.table(dt)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case w.scanning:
+		return nil, errors.New("store: write inside a scan")
+	case len(key) == 0:
+		return nil, fmt.Errorf("store: table %s: empty key", t.Name)
+	case len(key) > bbolt.MaxKeySize:
+		return nil, fmt.Errorf("store: table %s: key of %d bytes, at most %d", t.Name, len(key), bbolt.MaxKeySize)
+	case len(value) > bbolt.MaxValueSize-recordHeader:
+		return nil, fmt.Errorf("store: table %s: value of %d bytes", t.Name, len(value))
+	case len(key) < t.CountPrefix:
+		return nil, fmt.Errorf("store: table %s: key of %d bytes, counted by %d", t.Name, len(key), t.CountPrefix)
+	}
+	return t, nil
+}
+
+// get returns the sealed record and its value, nil when there is none.
+func (w *writer) get(t *table, key []byte) (rec, value []byte, err error) {
+	tr := &w.b.base.trees[t.index]
+	defer tr.recoverDamage(&err)
+	rec, changed := w.b.tables[t.index].changed[string(key)]
+	if !changed {
+		return tr.lookup(key)
+	}
+	if rec != nil {
+		value, err = t.open(key, rec)
+	}
+	return rec, value, err
+}
+
+func (w *writer) Get(dt *directory.Table, key []byte) ([]byte, error) {
+	t, err := w.table(dt)
+	if err != nil {
+		return nil, err
+	}
+	_, value, err := w.get(t, key)
+	return value, err
+}
+
+func (w *writer) Insert(dt *directory.Table, key, value []byte) error {
+	t, err := w.writable(dt, key, value)
+	if err != nil {
+		return err
+	}
+	prev, _, err := w.get(t, key)
+	if err != nil {
+		return err
+	}
+	if prev != nil {
+		return directory.ErrExists
+	}
+	return w.set(t, key, nil, t.seal(key, value))
+}
+
+func (w *writer) Put(dt *directory.Table, key, value []byte) error {
+	t, err := w.writable(dt, key, value)
+	if err != nil {
+		return err
+	}
+	prev, _, err := w.get(t, key)
+	if err != nil {
+		return err
+	}
+	return w.set(t, key, prev, t.seal(key, value))
+}
+
+func (w *writer) Delete(dt *directory.Table, key []byte) error {
+	t, err := w.writable(dt, key, nil)
+	if err != nil {
+		return err
+	}
+	prev, _, err := w.get(t, key)
+	if err != nil || prev == nil {
+		return err
+	}
+	return w.set(t, key, prev, nil)
+}
+
+// set replaces prev by rec; nil is no record.
+func (w *writer) set(t *table, key, prev, rec []byte) (err error) {
+	b := w.b
+	defer func() {
+		if r := recover(); r != nil {
+			b.broken = t.damaged(key, fmt.Sprint(r))
+			err = b.broken
+		}
+	}()
+	k := string(key)
+	// The undo comes first: an update that goes on after an error must still be taken back.
+	b.undo = append(b.undo, undo{t: t, key: k, prev: prev})
+	if err := b.apply(t, k, rec); err != nil {
+		b.broken = err
+		return err
+	}
+	if t.CountPrefix == 0 || (prev == nil) == (rec == nil) {
+		return nil
+	}
+	n, err := b.load(counterRows, t, key[:t.CountPrefix])
+	if err != nil {
+		return err
+	}
+	if rec != nil {
+		n++
+	} else {
+		n--
+	}
+	b.store(n)
+	return nil
+}
+
+// load returns a number and leaves its key in b.key.
+func (b *batch) load(kind byte, t *table, prefix []byte) (n uint64, err error) {
+	b.key = counterKey(b.key[:0], kind, t, prefix)
+	if n, ok := b.number[string(b.key)]; ok {
+		return n, nil
+	}
+	tr := &b.base.trees[b.s.counters.index]
+	defer tr.recoverDamage(&err)
+	if n, err = tr.number(b.key); err == nil {
+		b.number[string(b.key)] = n
+	}
+	return n, err
+}
+
+// store changes the number that load has returned last.
+func (b *batch) store(n uint64) {
+	key := string(b.key)
+	b.undo = append(b.undo, undo{key: key, n: b.number[key]})
+	b.number[key] = n
+}
+
+func (w *writer) Count(dt *directory.Table, prefix []byte) (int64, error) {
+	t, err := w.table(dt)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.checkPrefix(prefix); err != nil {
+		return 0, err
+	}
+	n, err := w.b.load(counterRows, t, prefix)
+	return int64(n), err
+}
+
+func (w *writer) NextSequence(dt *directory.Table) (uint64, error) {
+	t, err := w.table(dt)
+	if err != nil {
+		return 0, err
+	}
+	if w.scanning {
+		return 0, errors.New("store: write inside a scan")
+	}
+	n, err := w.b.load(counterSequence, t, nil)
+	if err != nil {
+		return 0, err
+	}
+	w.b.store(n + 1)
+	return n + 1, nil
+}
+
+func (w *writer) Scan(dt *directory.Table, r directory.Range, fn func(key, value []byte) bool) (err error) {
+	t, err := w.table(dt)
+	if err != nil {
+		return err
+	}
+	tr := &w.b.base.trees[t.index]
+	inside := false // in fn: its panics are its own
+	was := w.scanning
+	w.scanning = true
+	defer func() {
+		w.scanning = was
+		if inside {
+			return
+		}
+		if r := recover(); r != nil {
+			err = t.damaged(nil, fmt.Sprint(r))
+		}
+	}()
+	call := func(key, value []byte) bool {
+		inside = true
+		more := fn(key, value)
+		inside = false
+		return more
+	}
+	if len(w.b.tables[t.index].changed) == 0 {
+		return tr.scan(r, call)
+	}
+	return w.b.scan(t, r, call)
+}
+
+// scan walks over a table that the batch has changed.
+func (b *batch) scan(t *table, r directory.Range, fn func(key, value []byte) bool) error {
+	bd := rangeBounds(r)
+	if bd.none {
+		return nil
+	}
+	m := &mixed{c: b.tables[t.index].bucket.Cursor()}
+	m.start(bd, r.Reverse)
+	for skip := r.Skip; m.key != nil && bd.inside(m.key, r.Reverse); m.advance(r.Reverse) {
+		value, err := t.open(m.key, m.rec)
+		if err != nil {
+			return err
+		}
+		if skip > 0 {
+			skip--
+		} else if !fn(m.key, value) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// mixed is a bbolt cursor in a transaction that has written.
+type mixed struct {
+	c        *bbolt.Cursor
+	key, rec []byte
+	first    []byte // smallest key of the table, once needed
+}
+
+func (m *mixed) start(b bounds, reverse bool) {
+	switch {
+	case reverse && b.to == nil:
+		m.key, m.rec = m.c.Last()
+	case reverse:
+		if k, _ := m.c.Seek(b.to); k == nil {
+			m.key, m.rec = m.c.Last()
+		} else {
+			m.key = k
+			m.advance(true)
+		}
+	case b.from == nil:
+		m.key, m.rec = m.c.First()
+	default:
+		m.key, m.rec = m.c.Seek(b.from)
+		if b.open && bytes.Equal(m.key, b.from) {
+			m.key, m.rec = m.c.Next()
+		}
+	}
+}
+
+// advance goes on to the next row. bbolt's Prev stops at a page that this transaction has
+// emptied, so only having reached the first key is believed to be the end.
+func (m *mixed) advance(reverse bool) {
+	if !reverse {
+		m.key, m.rec = m.c.Next()
+		return
+	}
+	if m.first == nil {
+		m.first, _ = m.c.Bucket().Cursor().First()
+	}
+	for last := m.key; ; {
+		if bytes.Compare(last, m.first) <= 0 {
+			m.key, m.rec = nil, nil
+			return
+		}
+		if m.key, m.rec = m.c.Prev(); m.key != nil {
+			return
+		}
+	}
+}
