@@ -1,0 +1,14 @@
+package directory
+
+import "context"
+
+// What the tests outside of the package need of its inside.
+
+// EncodeAccount and EncodeAccess make records that no method of Service makes yet.
+func EncodeAccount(a *Account) []byte { return a.encode() }
+
+// EncodeAccess is EncodeAccount for an access.
+func EncodeAccess(a *Access) []byte { return a.encode() }
+
+// WorkOnce does one step of the oldest pending run.
+func (s *Service) WorkOnce(ctx context.Context) (bool, error) { return s.workOnce(ctx) }

@@ -1,0 +1,593 @@
+package directory_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/store/bolt"
+)
+
+// tb is what *testing.T and *rapid.T have in common.
+type tb interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// world is a directory on a real file, with a clock that stands still and ids that count.
+type world struct {
+	tb
+	ctx   context.Context
+	svc   *directory.Service
+	store *strictStore
+	clock *clock
+	ids   *atomic.Uint64
+}
+
+// must gives the value of a step that a test cannot go on without.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func openStore(t tb, path string) *strictStore {
+	t.Helper()
+	s, err := bolt.Open(path, bolt.Options{})
+	if err != nil {
+		t.Fatalf("open the store: %v", err)
+	}
+	return &strictStore{Store: s}
+}
+
+func newWorld(t *testing.T) *world { return newWorldWith(t, directory.Limits{}) }
+
+func newWorldWith(t *testing.T, limits directory.Limits) *world {
+	t.Helper()
+	store := openStore(t, filepath.Join(t.TempDir(), "directory.db"))
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return worldOn(t, context.Background(), store, limits)
+}
+
+func worldOn(t tb, ctx context.Context, store *strictStore, limits directory.Limits) *world {
+	w := &world{tb: t, ctx: ctx, store: store, clock: newClock(), ids: new(atomic.Uint64)}
+	w.svc = w.service(limits)
+	return w
+}
+
+// service makes another Service on the same store, as a new process would.
+func (w *world) service(limits directory.Limits) *directory.Service {
+	return directory.New(w.store, directory.Options{Now: w.clock.Now, NewID: w.newID, Normalize: compose, Limits: limits})
+}
+
+func (w *world) newID() directory.ID { return number(w.ids.Add(1)) }
+
+// number is the nth id: like a UUID version 7, later ones are greater.
+func number(n uint64) (id directory.ID) {
+	id[0], id[6], id[8] = 1, 0x70, 0x80
+	binary.BigEndian.PutUint32(id[2:], uint32(n>>32))
+	binary.BigEndian.PutUint32(id[12:], uint32(n))
+	return id
+}
+
+// compose stands in for Unicode NFC with the one letter that the tests need.
+func compose(s string) string { return strings.ReplaceAll(s, "e\u0301", "é") }
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// The callers of the tests.
+var (
+	operator = directory.Actor{Role: directory.RoleOperator, Channel: "cli", ID: "operator"}
+	partner  = directory.Actor{Role: directory.RolePartner, Channel: "console", ID: "partner"}
+	push     = directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: "token", RequestID: "r1", Address: "192.0.2.1"}
+)
+
+// object is the nth object id of a directory, as it writes it.
+func object(n int) string { return fmt.Sprintf("%08x-00ab-4000-8000-%012x", 0xa0000000+n, n) }
+
+func objectID(n int) directory.ID {
+	id, ok := directory.ParseID(object(n))
+	if !ok {
+		panic("not an id: " + object(n))
+	}
+	return id
+}
+
+// person is the nth person of that name as the directory describes them.
+func person(name string, n int) directory.Profile {
+	email := name + "@fjord.example"
+	return directory.Profile{UserName: email, ExternalID: object(n), Name: strings.ToUpper(name[:1]) + name[1:],
+		Email: email, Emails: []string{email}, Language: "nb-NO", Locale: "nb-NO", Active: true}
+}
+
+var userSchemas, groupSchemas = []byte(`["urn:ietf:params:scim:schemas:core:2.0:User"]`), []byte(`["urn:ietf:params:scim:schemas:core:2.0:Group"]`)
+
+// userInput is a profile as a channel hands it over: the attributes say the same.
+func userInput(p directory.Profile) directory.UserInput {
+	p.Emails = slices.Clone(p.Emails)
+	return directory.UserInput{Profile: p, Schemas: userSchemas, Attributes: must(json.Marshal(p))}
+}
+
+func groupInput(name, external string) directory.GroupInput {
+	return directory.GroupInput{DisplayName: name, ExternalID: external, Schemas: groupSchemas,
+		Attributes: must(json.Marshal([]string{name, external}))}
+}
+
+// sameGroup is the input that changes nothing of a group but its members.
+func sameGroup(g *directory.Group) directory.GroupInput {
+	return directory.GroupInput{DisplayName: g.DisplayName, ExternalID: g.ExternalID, Schemas: g.Schemas, Attributes: g.Attributes}
+}
+
+// What the tests do, each a call of Service that must succeed.
+
+func (w *world) org(name string) directory.ID {
+	return must(w.svc.CreateOrganization(w.ctx, operator, name)).ID
+}
+
+func (w *world) env(org directory.ID, name string) directory.ID {
+	return must(w.svc.CreateEnvironment(w.ctx, operator, org, name)).ID
+}
+
+func (w *world) tenant(name string, orgs ...directory.ID) directory.ID {
+	return must(w.svc.CreateTenant(w.ctx, operator, directory.Tenant{Name: name, OrganizationIDs: orgs})).ID
+}
+
+func (w *world) trust(tenant directory.ID, domains ...string) {
+	must(w.svc.SetTenant(w.ctx, operator, tenant, func(t *directory.Tenant) error { t.TrustedDomains = domains; return nil }))
+}
+
+func (w *world) integrate(env, tenant directory.ID, groups ...string) {
+	on := true
+	w.set(env, directory.IntegrationInput{Enabled: &on, TenantID: &tenant, Groups: groups})
+}
+
+// set changes an integration and returns the run that is left over.
+func (w *world) set(env directory.ID, in directory.IntegrationInput) *directory.Run {
+	w.Helper()
+	_, run, err := w.svc.SetIntegration(w.ctx, operator, env, in)
+	if err != nil {
+		w.Fatalf("SetIntegration: %v", err)
+	}
+	return run
+}
+
+func (w *world) enable(env directory.ID, on bool) *directory.Run {
+	w.Helper()
+	return w.set(env, directory.IntegrationInput{Enabled: &on})
+}
+
+func (w *world) sync(env directory.ID, groups ...string) *directory.Run {
+	w.Helper()
+	return w.set(env, directory.IntegrationInput{Groups: groups})
+}
+
+func (w *world) createUser(tenant directory.ID, p directory.Profile) *directory.User {
+	w.Helper()
+	u, err := w.svc.CreateUser(w.ctx, push, tenant, userInput(p))
+	if err != nil {
+		w.Fatalf("CreateUser %s: %v", p.UserName, err)
+	}
+	return u
+}
+
+func (w *world) updateUser(u *directory.User, edit func(*directory.Profile)) *directory.User {
+	w.Helper()
+	u, err := w.editUser(u.TenantID, u.ID, edit)
+	if err != nil {
+		w.Fatalf("UpdateUser: %v", err)
+	}
+	return u
+}
+
+func (w *world) editUser(tenant, id directory.ID, edit func(*directory.Profile)) (*directory.User, error) {
+	return w.svc.UpdateUser(w.ctx, push, tenant, id, func(u *directory.User) (directory.UserInput, error) {
+		p := u.Profile
+		p.Emails = slices.Clone(p.Emails)
+		edit(&p)
+		return userInput(p), nil
+	})
+}
+
+func (w *world) setActive(u *directory.User, active bool) {
+	w.Helper()
+	w.updateUser(u, func(p *directory.Profile) { p.Active = active })
+}
+
+func (w *world) deleteUser(u *directory.User) {
+	w.Helper()
+	if err := w.svc.DeleteUser(w.ctx, push, u.TenantID, u.ID, nil); err != nil {
+		w.Fatalf("DeleteUser: %v", err)
+	}
+}
+
+func (w *world) createGroup(tenant directory.ID, name, external string, members ...directory.ID) *directory.Group {
+	w.Helper()
+	g, err := w.svc.CreateGroup(w.ctx, push, tenant, groupInput(name, external), members)
+	if err != nil {
+		w.Fatalf("CreateGroup %s: %v", name, err)
+	}
+	return g
+}
+
+func (w *world) updateGroup(g *directory.Group, fn func(*directory.Membership) error) {
+	w.Helper()
+	if _, err := w.members(g.TenantID, g.ID, fn); err != nil {
+		w.Fatalf("UpdateGroup: %v", err)
+	}
+}
+
+func (w *world) members(tenant, id directory.ID, fn func(*directory.Membership) error) (*directory.Group, error) {
+	return w.svc.UpdateGroup(w.ctx, push, tenant, id, func(g *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
+		return sameGroup(g), fn(m)
+	})
+}
+
+func (w *world) add(g *directory.Group, users ...*directory.User) {
+	w.Helper()
+	w.updateGroup(g, func(m *directory.Membership) error { return m.Add(userIDs(users)) })
+}
+
+func (w *world) remove(g *directory.Group, users ...*directory.User) {
+	w.Helper()
+	w.updateGroup(g, func(m *directory.Membership) error { return m.Remove(userIDs(users)) })
+}
+
+func (w *world) renameGroup(g *directory.Group, name, external string) {
+	w.Helper()
+	_, err := w.svc.UpdateGroup(w.ctx, push, g.TenantID, g.ID, func(*directory.Group, *directory.Membership) (directory.GroupInput, error) {
+		return groupInput(name, external), nil
+	})
+	if err != nil {
+		w.Fatalf("UpdateGroup: %v", err)
+	}
+}
+
+func (w *world) deleteGroup(g *directory.Group) {
+	w.Helper()
+	if err := w.svc.DeleteGroup(w.ctx, push, g.TenantID, g.ID, nil); err != nil {
+		w.Fatalf("DeleteGroup: %v", err)
+	}
+}
+
+func userIDs(users []*directory.User) (ids []directory.ID) {
+	for _, u := range users {
+		ids = append(ids, u.ID)
+	}
+	return ids
+}
+
+// What the tests see.
+
+// view reads a snapshot.
+func view[T any](w *world, fn func(*directory.Snapshot) (T, error)) (v T) {
+	w.Helper()
+	err := w.svc.View(w.ctx, func(s *directory.Snapshot) (err error) {
+		v, err = fn(s)
+		return err
+	})
+	if err != nil {
+		w.Fatalf("View: %v", err)
+	}
+	return v
+}
+
+func (w *world) account(id directory.ID) *directory.Account {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (*directory.Account, error) { return s.Account(id) })
+}
+
+func (w *world) access(account, env directory.ID) *directory.Access {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (*directory.Access, error) { return s.Access(account, env) })
+}
+
+func (w *world) environment(id directory.ID) *directory.Environment {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (*directory.Environment, error) { return s.Environment(id) })
+}
+
+// state tells an access in a word: none, active or inactive.
+func (w *world) state(account, env directory.ID) string {
+	w.Helper()
+	switch a := w.access(account, env); {
+	case a == nil:
+		return "none"
+	case a.Active:
+		return "active"
+	}
+	return "inactive"
+}
+
+func (w *world) wantState(account, env directory.ID, want string) {
+	w.Helper()
+	if got := w.state(account, env); got != want {
+		w.Errorf("access is %s, want %s", got, want)
+	}
+}
+
+func wantKind(t tb, err error, want directory.ErrorKind) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("no error, want kind %q", want)
+	} else if got := directory.KindOf(err); got != want {
+		t.Errorf("error %q of kind %q, want kind %q", err, got, want)
+	}
+}
+
+func secretHash(secret string) [32]byte { return sha256.Sum256([]byte(secret)) }
+
+// signIn makes a session and returns its secret.
+func (w *world) signIn(account directory.ID) string {
+	w.Helper()
+	secret := fmt.Sprintf("session-%d", w.ids.Add(1))
+	if _, err := w.svc.CreateSession(w.ctx, push, account, secretHash(secret)); err != nil {
+		w.Fatalf("CreateSession: %v", err)
+	}
+	return secret
+}
+
+func (w *world) signedIn(secret string) bool {
+	w.Helper()
+	_, err := w.svc.CheckSession(w.ctx, secretHash(secret))
+	if err != nil && directory.KindOf(err) != directory.Unauthorized {
+		w.Fatalf("CheckSession: %v", err)
+	}
+	return err == nil
+}
+
+func (w *world) lastLog(tenant directory.ID) (last *directory.LogEvent) {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (*directory.LogEvent, error) {
+		err := s.Log(tenant, directory.ID{}, true, func(e *directory.LogEvent) bool {
+			last = e
+			return false
+		})
+		return last, err
+	})
+}
+
+func (w *world) outbox() (all []*directory.OutboxEvent) {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) ([]*directory.OutboxEvent, error) {
+		err := s.Outbox(0, func(e *directory.OutboxEvent) bool {
+			all = append(all, e)
+			return true
+		})
+		return all, err
+	})
+}
+
+func (w *world) lastEvent() *directory.OutboxEvent {
+	w.Helper()
+	all := w.outbox()
+	if len(all) == 0 {
+		w.Fatalf("the outbox is empty")
+	}
+	return all[len(all)-1]
+}
+
+// dump is the content of the store: table and key -> value.
+func (w *world) dump() map[string]string {
+	w.Helper()
+	all := map[string]string{}
+	err := w.store.Store.View(context.Background(), func(r directory.Reader) error {
+		for _, t := range directory.Tables {
+			err := r.Scan(t, directory.Range{}, func(k, v []byte) bool {
+				all[t.Name+"\x00"+string(k)] = string(v)
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.Fatalf("dump: %v", err)
+	}
+	return all
+}
+
+// unchanged runs fn, which must not change a byte of the store.
+func (w *world) unchanged(fn func()) {
+	w.Helper()
+	before := w.dump()
+	fn()
+	w.wantDump(before)
+}
+
+func (w *world) wantDump(before map[string]string) {
+	w.Helper()
+	if after := w.dump(); !maps.Equal(before, after) {
+		w.Errorf("the store has changed (-before +after):\n%s", cmp.Diff(before, after))
+	}
+}
+
+func table(name string) *directory.Table {
+	i := slices.IndexFunc(directory.Tables, func(t *directory.Table) bool { return t.Name == name })
+	if i < 0 {
+		panic("no table " + name)
+	}
+	return directory.Tables[i]
+}
+
+// raw writes to the store past the Service, as an intruder would.
+func (w *world) raw(fn func(directory.Writer) error) {
+	w.Helper()
+	if err := w.store.Store.Update(w.ctx, fn); err != nil {
+		w.Fatalf("raw: %v", err)
+	}
+}
+
+func cat(parts ...any) (b []byte) {
+	for _, p := range parts {
+		switch p := p.(type) {
+		case directory.ID:
+			b = append(b, p[:]...)
+		case string:
+			b = append(b, p...)
+		case []byte:
+			b = append(b, p...)
+		case byte:
+			b = append(b, p)
+		case uint64:
+			b = binary.BigEndian.AppendUint64(b, p)
+		default:
+			panic(fmt.Sprintf("cat: %T", p))
+		}
+	}
+	return b
+}
+
+// strictStore holds the Service to the letter of the Store contract: whatever it lends out is
+// spoilt as soon as the contract allows. It counts what is asked of it.
+type strictStore struct {
+	directory.Store
+	mu    sync.Mutex
+	count operations
+	fail  func() error // asked before each Update commits; an error undoes it
+}
+
+type operations struct{ Updates, Gets, Scans, Rows, Puts, Deletes, Sequences int }
+
+// counted returns what fn costs.
+func (s *strictStore) counted(fn func()) operations {
+	s.mu.Lock()
+	s.count = operations{}
+	s.mu.Unlock()
+	fn()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
+}
+
+func (s *strictStore) note(fn func(*operations)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn(&s.count)
+}
+
+func (s *strictStore) View(ctx context.Context, fn func(directory.Reader) error) error {
+	return s.Store.View(ctx, func(r directory.Reader) error {
+		l := &lender{s: s, r: r}
+		defer l.spoil()
+		return fn(l)
+	})
+}
+
+func (s *strictStore) Update(ctx context.Context, fn func(directory.Writer) error) error {
+	s.note(func(o *operations) { o.Updates++ })
+	return s.Store.Update(ctx, func(w directory.Writer) error {
+		l := &lender{s: s, r: w, w: w}
+		defer l.spoil()
+		if err := fn(l); err != nil {
+			return err
+		}
+		if s.fail != nil {
+			return s.fail()
+		}
+		return nil
+	})
+}
+
+type lender struct {
+	s    *strictStore
+	r    directory.Reader
+	w    directory.Writer
+	lent [][]byte
+}
+
+func (l *lender) lend(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	b = append(make([]byte, 0, len(b)), b...)
+	l.lent = append(l.lent, b)
+	return b
+}
+
+func (l *lender) spoil() {
+	for _, b := range l.lent {
+		copy(b, bytes.Repeat([]byte{0xdb}, len(b)))
+	}
+	l.lent = nil
+}
+
+func (l *lender) Get(t *directory.Table, key []byte) ([]byte, error) {
+	l.s.note(func(o *operations) { o.Gets++ })
+	v, err := l.r.Get(t, key)
+	return l.lend(v), err
+}
+
+func (l *lender) Scan(t *directory.Table, r directory.Range, fn func(key, value []byte) bool) error {
+	l.s.note(func(o *operations) { o.Scans++ })
+	return l.r.Scan(t, r, func(k, v []byte) bool {
+		l.s.note(func(o *operations) { o.Rows++ })
+		return fn(l.lend(k), l.lend(v))
+	})
+}
+
+func (l *lender) Count(t *directory.Table, prefix []byte) (int64, error) {
+	l.s.note(func(o *operations) { o.Gets++ })
+	return l.r.Count(t, prefix)
+}
+
+func (l *lender) Insert(t *directory.Table, key, value []byte) error {
+	l.s.note(func(o *operations) { o.Puts++ })
+	defer l.spoil()
+	return l.w.Insert(t, key, value)
+}
+
+func (l *lender) Put(t *directory.Table, key, value []byte) error {
+	l.s.note(func(o *operations) { o.Puts++ })
+	defer l.spoil()
+	return l.w.Put(t, key, value)
+}
+
+func (l *lender) Delete(t *directory.Table, key []byte) error {
+	l.s.note(func(o *operations) { o.Deletes++ })
+	defer l.spoil()
+	return l.w.Delete(t, key)
+}
+
+func (l *lender) NextSequence(t *directory.Table) (uint64, error) {
+	l.s.note(func(o *operations) { o.Sequences++ })
+	return l.w.NextSequence(t)
+}

@@ -1,0 +1,11 @@
+// Package entrasim is a simulated Microsoft Entra ID tenant: a directory of people and groups ([Tenant]) and the
+// provisioning job of an enterprise application ([Provisioner]) that pushes that directory to any SCIM 2.0 server the
+// way the real one does, quirks included.
+//
+// Everything is deterministic from a seed, so that a failing run can be repeated. What goes over the wire follows
+// Microsoft's documentation ("Use SCIM to provision users and groups", "Known issues with SCIM compliance", "How
+// application provisioning works") and requests quoted in public issue trackers.
+//
+// The package must never know the product that it is aimed at: it imports nothing but the standard library and learns
+// about the server only what HTTP tells it. A simulation that shared code with the server would share its mistakes.
+package entrasim

@@ -1,0 +1,816 @@
+package scim
+
+import (
+	"cmp"
+	"slices"
+)
+
+// PatchLimits bound what one PATCH may ask for. Zero fields take the defaults.
+type PatchLimits struct {
+	Operations int
+	Members    int // members of a group named in all operations together
+	PathLength int
+	Filter     FilterLimits
+}
+
+// DefaultPatchLimits are the limits where nothing else is set.
+var DefaultPatchLimits = PatchLimits{Operations: 100, Members: 1000, PathLength: 512, Filter: DefaultFilterLimits}
+
+func (l PatchLimits) orDefaults() PatchLimits {
+	return PatchLimits{
+		Operations: cmp.Or(l.Operations, DefaultPatchLimits.Operations),
+		Members:    cmp.Or(l.Members, DefaultPatchLimits.Members),
+		PathLength: cmp.Or(l.PathLength, DefaultPatchLimits.PathLength),
+		Filter:     l.Filter.orDefaults(),
+	}
+}
+
+// Patch is a PATCH request understood in full: every path resolved, every value checked and in
+// its canonical form. What is left to do under the store's lock is cheap.
+type Patch struct {
+	rt       *ResourceType
+	mode     Mode
+	steps    []patchStep
+	members  []MemberOp
+	warnings []Warning
+}
+
+// MemberOpKind says what an operation does to the members of a group.
+type MemberOpKind uint8
+
+// The kinds of MemberOp.
+const (
+	addMembers     MemberOpKind = iota // Members join; those who are in stay
+	removeMembers                      // Members leave; those who are not in are passed over
+	replaceMembers                     // exactly Members remain
+	clearMembers                       // nobody remains
+	removeMatching                     // those for whom Filter holds leave
+)
+
+// MemberOp is one change of who is in a group. Members are rows of their own and not part of the
+// attributes, because clients change them one by one and in parallel.
+type MemberOp struct {
+	Kind    MemberOpKind
+	Members []MemberRef
+	Filter  *Filter
+}
+
+// memberOps returns the changes of members in the order in which they were sent.
+func (p *Patch) memberOps() []MemberOp { return p.members }
+
+type patchVerb uint8
+
+const (
+	patchAdd patchVerb = iota
+	patchRemove
+	patchReplace
+)
+
+// patchStep is one thing to do to one attribute. An operation with an object for a value becomes
+// a step for each of its members.
+type patchStep struct {
+	verb     patchVerb
+	path     patchPath
+	unassign bool     // take away what path points at, whatever the verb was
+	value    Value    // canonical; with patchRemove the elements that go
+	drop     []string // sub-attributes that an object for an element names as empty
+}
+
+// parsePatch reads the body of a PATCH (RFC 7644 section 3.5.2) and all that clients send in its
+// place. Nothing has happened when it fails.
+func parsePatch(body Value, rt *ResourceType, mode Mode, lim PatchLimits) (*Patch, error) {
+	lim = lim.orDefaults()
+	if body.Kind != Object {
+		return nil, invalidSyntax("A PATCH body must be a JSON object.")
+	}
+	if mode.Strict && !namesPatch(body) {
+		return nil, invalidSyntax("schemas must hold %s.", patchURN)
+	}
+	list, ok := body.Get("Operations")
+	if list.Kind == Object && !mode.Strict {
+		list = Value{Kind: Array, Elems: []Value{list}}
+	}
+	switch {
+	case !ok || list.Kind != Array:
+		return nil, invalidSyntax("Operations must be a list of operations.")
+	case len(list.Elems) == 0 && mode.Strict:
+		return nil, invalidSyntax("Operations must hold at least one operation.")
+	case len(list.Elems) > lim.Operations:
+		return nil, badRequest("tooMany", "A PATCH may have %d operations at most.", lim.Operations)
+	}
+	r := patchReader{
+		lim:        lim,
+		normalizer: normalizer{rt: rt, mode: mode, patch: true},
+		steps:      make([]patchStep, 0, len(list.Elems)),
+	}
+	for _, op := range list.Elems {
+		if err := r.operation(op); err != nil {
+			return nil, err
+		}
+	}
+	return &Patch{rt: rt, mode: mode, steps: r.steps, members: r.memberOps, warnings: r.warnings}, nil
+}
+
+func namesPatch(body Value) bool {
+	list, _ := body.Get("schemas")
+	return slices.ContainsFunc(list.Elems, func(e Value) bool { return e.Kind == String && equalFold(e.Text, patchURN) })
+}
+
+// patchReader turns operations into steps.
+type patchReader struct {
+	normalizer
+	lim       PatchLimits
+	steps     []patchStep
+	memberOps []MemberOp
+	refs      int // members named so far
+}
+
+func (r *patchReader) operation(op Value) error {
+	if op.Kind != Object {
+		return invalidSyntax("An operation must be a JSON object.")
+	}
+	word, _ := op.Get("op")
+	verb, ok := parseVerb(word, r.mode.Strict)
+	if !ok {
+		return invalidSyntax("op must be add, remove or replace.")
+	}
+	path, _ := op.Get("path")
+	value, hasValue := op.Get("value")
+	switch {
+	case path.Kind != String && path.Kind != Null:
+		return invalidPath("path must be a string.")
+	case !hasValue && verb != patchRemove:
+		return invalidSyntax("%s needs a value.", word.Text)
+	case path.Kind == Null || path.Text == "" && !r.mode.Strict:
+		if verb == patchRemove {
+			return badRequest("noTarget", "remove needs a path.")
+		}
+		return r.object(verb, value)
+	}
+	target, err := parsePath(path.Text, r.rt, r.lim)
+	if err != nil {
+		return err
+	}
+	return r.target(verb, target, path.Text, value, true)
+}
+
+func parseVerb(v Value, strict bool) (patchVerb, bool) {
+	for verb, name := range [...]string{patchAdd: "add", patchRemove: "remove", patchReplace: "replace"} {
+		if v.Kind == String && (v.Text == name || !strict && equalFold(v.Text, name)) {
+			return patchVerb(verb), true
+		}
+	}
+	return 0, false
+}
+
+// object reads a value without path: each of its names is a path of its own. Names that mean
+// nothing are passed over, so that they never keep the rest, above all active, from happening.
+func (r *patchReader) object(verb patchVerb, value Value) error {
+	if value.Kind != Object {
+		return invalidValue("An operation without path needs an object for a value.")
+	}
+	for _, m := range value.Members {
+		path, err := parsePath(m.Name, r.rt, r.lim)
+		if err != nil {
+			path = patchPath{unknown: true}
+		}
+		if r.mode.Strict && (path.ref.sub != nil || path.filter != nil || path.ref.urn != "" && path.ref.attr != nil) {
+			return invalidPath("%q is not the name of an attribute.", clip(m.Name))
+		}
+		if err := r.target(verb, path, m.Name, m.Value, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// target decides what a path means. name is how the client wrote it; explicit says that it stood
+// in path, where no client points by accident at what it must not write.
+func (r *patchReader) target(verb patchVerb, path patchPath, name string, value Value, explicit bool) error {
+	switch attr := path.ref.attr; {
+	case path.ignored:
+		return nil
+	case path.unknown:
+		if r.mode.Strict {
+			return invalidPath("%q is not an attribute of %s.", clip(name), r.rt.Name)
+		}
+		r.warn(name, "unknown attribute")
+		return nil
+	case path.whole && verb == patchRemove:
+		return badRequest("noTarget", "remove needs an attribute.")
+	case path.whole:
+		return r.object(verb, value)
+	case attr == attrMembers:
+		return r.member(verb, path, name, value)
+	case attr == attrSchemas && (explicit || !r.mode.Strict):
+		r.warn(name, "schemas follows from the attributes")
+		return nil
+	case attr == attrSchemas || r.readOnly(path.ref):
+		if explicit || r.mode.Strict {
+			return mutability("%s is read-only.", clip(name))
+		}
+		r.warn(name, "read-only attribute")
+		return nil
+	case attr == nil:
+		return r.extensionStep(verb, path, value)
+	}
+	return r.attributeStep(verb, path, value)
+}
+
+func (r *patchReader) readOnly(ref attrRef) bool {
+	if ref.attr != nil {
+		return ref.readOnly()
+	}
+	ext := r.rt.extension(ref.urn)
+	return !slices.ContainsFunc(ext.Attributes, func(a *Attribute) bool { return a.Mutability != "readOnly" })
+}
+
+// extensionStep reads an operation on a whole extension: its attributes one by one, or its end.
+func (r *patchReader) extensionStep(verb patchVerb, path patchPath, value Value) error {
+	if verb == patchRemove || unassigns(value) {
+		r.steps = append(r.steps, patchStep{verb: verb, path: path, unassign: true})
+		return nil
+	}
+	if value.Kind != Object {
+		return invalidValue("%s must be an object.", path.ref.urn)
+	}
+	for _, m := range value.Members {
+		name := path.ref.urn + ":" + m.Name
+		inner, err := parsePath(name, r.rt, r.lim)
+		if err != nil || inner.ref.attr == nil || inner.ref.urn != path.ref.urn {
+			inner = patchPath{unknown: true}
+		}
+		if err := r.target(verb, inner, name, m.Value, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attributeStep reads an operation on an attribute, elements of it or a sub-attribute.
+func (r *patchReader) attributeStep(verb patchVerb, path patchPath, value Value) error {
+	ref := path.ref
+	a := ref.target()
+	// One value is meant where the path does not end at a list.
+	list := a.MultiValued && (path.filter == nil || ref.sub != nil)
+	if value.Kind == Array && !list && len(value.Elems) == 1 && !r.mode.Strict {
+		value = value.Elems[0]
+	}
+	step := patchStep{verb: verb, path: path}
+	switch {
+	case verb == patchRemove && list && ref.sub == nil && value.Kind != Null:
+		return r.removeStep(step, value)
+	case verb == patchAdd && a.MultiValued && value.Kind == Array && len(value.Elems) == 0:
+		return nil
+	case (verb == patchRemove || unassigns(value)) && a == attrActive:
+		// No value would mean the default, and that would bring back whoever was disabled.
+		r.warn(ref.path(), "active cannot be unassigned")
+		return nil
+	case verb == patchRemove || unassigns(value):
+		step.unassign = true
+	case list:
+		v, ok, err := r.list(ref, value)
+		if err != nil || !ok && verb == patchAdd {
+			return err
+		}
+		step.value, step.unassign = v, !ok
+	case a.MultiValued:
+		return r.elementStep(step, value)
+	case a.Type == TypeComplex && a != attrManager:
+		return r.complexStep(verb, path, value)
+	default:
+		v, ok, err := r.attribute(ref, value)
+		if err != nil || !ok {
+			return err
+		}
+		step.value = v
+	}
+	r.steps = append(r.steps, step)
+	return nil
+}
+
+// unassigns reports whether a value says that there shall be none: null, "", an empty list, or a
+// value object whose value is empty.
+func unassigns(v Value) bool {
+	switch v.Kind {
+	case Null:
+		return true
+	case String:
+		return v.Text == ""
+	case Array:
+		return len(v.Elems) == 0
+	case Object:
+		inner, ok := v.Get("value")
+		return ok && inner.empty() && !slices.ContainsFunc(v.Members, func(m Member) bool { return !label(m.Name) && !m.Value.empty() })
+	}
+	return false
+}
+
+// removeStep reads the removal of some elements of a list. A list of which nothing is understood
+// must not read as no list, which would remove all.
+func (r *patchReader) removeStep(step patchStep, value Value) error {
+	v, ok, err := r.list(step.path.ref, value)
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		step.value = v
+		r.steps = append(r.steps, step)
+	case value.Kind != Array || len(value.Elems) > 0:
+		return invalidValue("The value to remove from %s names no value.", step.path.ref.path())
+	}
+	return nil
+}
+
+// elementStep reads a value for the elements that a filter finds.
+func (r *patchReader) elementStep(step patchStep, value Value) error {
+	ref := step.path.ref
+	if ref.attr.Type != TypeComplex {
+		v, ok, err := r.scalar(ref, r.unwrap(value))
+		if err != nil || !ok {
+			return err
+		}
+		step.value = v
+		r.steps = append(r.steps, step)
+		return nil
+	}
+	v, _, err := r.complex(ref, value)
+	if err != nil {
+		return err
+	}
+	step.value = v
+	for _, m := range value.Members {
+		if sub := find(ref.attr.Sub, m.Name); sub != nil && sub.Mutability != "readOnly" && m.Value.empty() {
+			step.drop = append(step.drop, sub.Name)
+		}
+	}
+	r.steps = append(r.steps, step)
+	return nil
+}
+
+// complexStep reads an object for a single complex attribute: its parts one by one, so that those
+// which it does not name stay (RFC 7644 section 3.5.2.3).
+func (r *patchReader) complexStep(verb patchVerb, path patchPath, value Value) error {
+	if value.Kind != Object {
+		v, ok, err := r.complex(path.ref, value)
+		if err != nil || !ok {
+			return err
+		}
+		value = v
+	}
+	for _, m := range value.Members {
+		inner := patchPath{ref: path.ref.of(find(path.ref.attr.Sub, m.Name))}
+		if inner.ref.sub == nil {
+			inner.unknown = true
+		}
+		if err := r.target(verb, inner, path.ref.path()+"."+m.Name, m.Value, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// member reads an operation on the members of a group. Here a shape that is not understood is an
+// error: passed over, it would leave somebody in who should be out.
+func (r *patchReader) member(verb patchVerb, path patchPath, name string, value Value) error {
+	sub := path.ref.sub
+	switch {
+	case sub != nil && sub.Name != "value":
+		r.warn(name, "the server writes it")
+		return nil
+	case path.filter != nil:
+		if verb != patchRemove && !unassigns(value) {
+			return mutability("A member cannot become another one; add and remove members.")
+		}
+		return r.memberFilter(path)
+	case sub != nil:
+		return invalidPath("%s does not say which member.", clip(name))
+	}
+	op := MemberOp{Kind: addMembers}
+	switch {
+	case verb == patchRemove && value.Kind == Null:
+		r.memberOps = append(r.memberOps, MemberOp{Kind: clearMembers})
+		return nil
+	case verb == patchReplace && (value.Kind == Null || value.Kind == String && value.Text == ""):
+		r.memberOps = append(r.memberOps, MemberOp{Kind: clearMembers})
+		return nil
+	case verb == patchAdd && (value.Kind == Null || value.Kind == String && value.Text == ""):
+		return nil
+	case verb == patchRemove:
+		op.Kind = removeMembers
+	case verb == patchReplace:
+		op.Kind = replaceMembers
+	}
+	if value.Kind != Array {
+		value = Value{Kind: Array, Elems: []Value{value}}
+	}
+	if err := r.count(len(value.Elems)); err != nil {
+		return err
+	}
+	refs, err := memberList(value)
+	switch {
+	case err != nil:
+		return err
+	case len(refs) > 0:
+		op.Members = refs
+	case verb == patchReplace:
+		op.Kind = clearMembers
+	default: // nobody joins, and nobody leaves: an empty list is not "all"
+		return nil
+	}
+	r.memberOps = append(r.memberOps, op)
+	return nil
+}
+
+// count adds to the members that the request names.
+func (r *patchReader) count(n int) error {
+	if r.refs += n; r.refs > r.lim.Members {
+		return badRequest("tooMany", "A PATCH may name %d members at most.", r.lim.Members)
+	}
+	return nil
+}
+
+// memberFilter reads the removal of members[filter]: the usual form names one member by its id.
+func (r *patchReader) memberFilter(path patchPath) error {
+	if path.created && len(path.element.Members) == 1 && path.element.Members[0].Name == "value" {
+		ref, err := memberRef(path.element)
+		if err != nil {
+			return err
+		}
+		r.memberOps = append(r.memberOps, MemberOp{Kind: removeMembers, Members: []MemberRef{ref}})
+		return r.count(1)
+	}
+	r.memberOps = append(r.memberOps, MemberOp{Kind: removeMatching, Filter: path.filter})
+	return nil
+}
+
+// apply carries out the patch on canonical attributes, all of it or nothing, and returns canonical
+// ones: equal encodings mean that nothing changed. attrs itself stays as it is.
+func (p *Patch) apply(attrs Value) (next Value, warnings []Warning, err error) {
+	run := patchRun{rt: p.rt, strict: p.mode.Strict, next: attrs}
+	for i := range p.steps {
+		if err := run.step(&p.steps[i]); err != nil {
+			return Value{}, nil, err
+		}
+	}
+	if err := run.finish(attrs); err != nil {
+		return Value{}, nil, err
+	}
+	return run.next, p.warnings, nil
+}
+
+// patchRun is a patch at work.
+type patchRun struct {
+	rt      *ResourceType
+	strict  bool
+	next    Value
+	touched []attrRef // attributes that were written, each once
+}
+
+func (r *patchRun) step(s *patchStep) error {
+	ref := s.path.ref
+	if ref.attr == nil {
+		for _, a := range r.rt.extension(ref.urn).Attributes {
+			r.touch(attrRef{urn: ref.urn, attr: a})
+		}
+		r.next = dropMember(r.next, ref.urn)
+		return nil
+	}
+	r.touch(attrRef{urn: ref.urn, attr: ref.attr})
+	old, _ := r.get(r.next, ref)
+	v, err := old, error(nil)
+	if ref.attr.MultiValued {
+		v.Elems, err = r.elements(s, old.Elems)
+		v.Kind = Array
+	} else {
+		v = single(s, old)
+	}
+	if err != nil {
+		return err
+	}
+	r.set(ref, v)
+	return nil
+}
+
+func (r *patchRun) touch(ref attrRef) {
+	if !slices.Contains(r.touched, ref) {
+		r.touched = append(r.touched, ref)
+	}
+}
+
+// get returns an attribute of a resource.
+func (r *patchRun) get(v Value, ref attrRef) (Value, bool) {
+	if ref.urn != "" {
+		v, _ = v.Get(ref.urn)
+	}
+	return v.Get(ref.attr.Name)
+}
+
+// set writes an attribute; an empty value takes it away, and with the last attribute goes the
+// extension.
+func (r *patchRun) set(ref attrRef, v Value) {
+	put := func(attrs []*Attribute, obj Value) Value {
+		if v.Kind == Null || v.Kind == Array && len(v.Elems) == 0 || v.Kind == Object && len(v.Members) == 0 {
+			return dropMember(obj, ref.attr.Name)
+		}
+		return setMember(attrs, obj, ref.attr.Name, v)
+	}
+	if ref.urn == "" {
+		r.next = put(r.rt.Core.Attributes, r.next)
+		return
+	}
+	old, _ := r.next.Get(ref.urn)
+	obj := put(r.rt.extension(ref.urn).Attributes, old)
+	if len(obj.Members) == 0 {
+		r.next = dropMember(r.next, ref.urn)
+		return
+	}
+	r.next = r.setExtension(ref.urn, obj)
+}
+
+// setExtension sets the object of an extension at its place: behind the core attributes, in the
+// order of the resource type.
+func (r *patchRun) setExtension(urn string, obj Value) Value {
+	members := make([]Member, 0, len(r.next.Members)+1)
+	members = append(members, r.next.Members...)
+	at := len(members)
+	for i := len(r.rt.Extensions) - 1; i >= 0; i-- {
+		ext := r.rt.Extensions[i].ID
+		for j := range members {
+			if members[j].Name != ext {
+				continue
+			}
+			if ext == urn {
+				members[j].Value = obj
+				return Value{Kind: Object, Members: members}
+			}
+			at = j
+		}
+		if ext == urn {
+			break
+		}
+	}
+	return Value{Kind: Object, Members: slices.Insert(members, at, Member{Name: urn, Value: obj})}
+}
+
+// single carries out a step on an attribute with one value and returns the new one, Null for none.
+func single(s *patchStep, old Value) Value {
+	a, sub := s.path.ref.attr, s.path.ref.sub
+	if s.unassign {
+		switch {
+		case s.path.filter != nil && !s.path.filter.matchElement(old):
+			return old
+		case sub == nil || a == attrManager && sub.Name == "value":
+			return Value{}
+		}
+		return dropMember(old, sub.Name)
+	}
+	if sub == nil && a != attrManager {
+		return s.value
+	}
+	// What else is known about a manager belongs to the one it was about.
+	id := s.value
+	if sub == nil {
+		id, _ = s.value.Get("value")
+	}
+	if now, _ := old.Get("value"); a == attrManager && (sub == nil || sub.Name == "value") && !equalValue(now, id) {
+		old = Value{}
+	}
+	if sub == nil {
+		return mergeObject(a.Sub, old, s.value)
+	}
+	return setSub(a, old, sub, s.value, s.verb)
+}
+
+// mergeObject returns base with the members of extra set.
+func mergeObject(attrs []*Attribute, base, extra Value) Value {
+	for _, m := range extra.Members {
+		base = setMember(attrs, base, m.Name, m.Value)
+	}
+	return base
+}
+
+// setSub sets a sub-attribute; a list grows by what is added.
+func setSub(a *Attribute, obj Value, sub *Attribute, v Value, verb patchVerb) Value {
+	if old, ok := obj.Get(sub.Name); ok && sub.MultiValued && verb == patchAdd {
+		v = Value{Kind: Array, Elems: tidy(sub, slices.Concat(old.Elems, v.Elems), true)}
+	}
+	return setMember(a.Sub, obj, sub.Name, v)
+}
+
+// elements carries out a step on a multi-valued attribute. The result is not shared.
+func (r *patchRun) elements(s *patchStep, old []Value) ([]Value, error) {
+	list := slices.Clone(old)
+	switch {
+	case s.path.filter != nil:
+		return r.matching(s, list)
+	case s.path.ref.sub != nil:
+		return r.preferred(s, list), nil
+	case s.unassign:
+		return nil, nil
+	case s.verb == patchRemove:
+		return slices.DeleteFunc(list, func(e Value) bool {
+			return slices.ContainsFunc(s.value.Elems, func(gone Value) bool { return covers(e, gone) })
+		}), nil
+	case s.verb == patchReplace:
+		return slices.Clone(s.value.Elems), nil
+	}
+	list = append(list, s.value.Elems...)
+	if len(list) > maxElements {
+		return nil, invalidValue("%s may hold %d values at most.", s.path.ref.path(), maxElements)
+	}
+	if primaries(s.value.Elems) > 0 {
+		list = onePrimary(list, true)
+	}
+	return list, nil
+}
+
+// covers reports whether element e is the one that a removal names: it has all that gone says,
+// or, where both have a value, this and the type if one is given.
+func covers(e, gone Value) bool {
+	if gone.Kind != Object {
+		return equalValue(e, gone)
+	}
+	_, byValue := gone.Get("value")
+	for _, m := range gone.Members {
+		if byValue && !equalFold(m.Name, "value") && !equalFold(m.Name, "type") {
+			continue
+		}
+		have, ok := e.Get(m.Name)
+		if !ok || !equalValue(have, m.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// matching carries out a step on the elements that its filter finds, and creates the one that it
+// asks for where none is found: clients set values this way without knowing what is there.
+func (r *patchRun) matching(s *patchStep, list []Value) ([]Value, error) {
+	ref := s.path.ref
+	if s.unassign && ref.sub == nil {
+		return slices.DeleteFunc(list, s.path.filter.matchElement), nil
+	}
+	last := -1
+	for i := range list {
+		if !s.path.filter.matchElement(list[i]) {
+			continue
+		}
+		last = i
+		if s.unassign {
+			list[i] = dropMember(list[i], ref.sub.Name)
+		} else {
+			list[i] = change(s, list[i])
+		}
+	}
+	if last < 0 {
+		switch {
+		case s.unassign:
+			return list, nil
+		case !s.path.created || r.strict && s.verb == patchReplace:
+			return nil, badRequest("noTarget", "No value of %s matches the path.", ref.attr.Name)
+		case len(list) == maxElements:
+			return nil, invalidValue("%s may hold %d values at most.", ref.path(), maxElements)
+		}
+		last = len(list)
+		list = append(list, change(s, s.path.element))
+	}
+	return promote(list, last), nil
+}
+
+// promote makes the element at i the only primary one if it is primary.
+func promote(list []Value, i int) []Value {
+	if !isPrimary(list[i]) {
+		return list
+	}
+	return demote(list, func(j int) bool { return j == i })
+}
+
+// change returns element e with what a step sets.
+func change(s *patchStep, e Value) Value {
+	a := s.path.ref.attr
+	if sub := s.path.ref.sub; sub != nil {
+		return setSub(a, e, sub, s.value, s.verb)
+	}
+	if s.value.Kind != Object {
+		return s.value
+	}
+	for _, name := range s.drop {
+		e = dropMember(e, name)
+	}
+	return mergeObject(a.Sub, e, s.value)
+}
+
+// preferred carries out a step on attr.sub without a filter. It means the element that stands for
+// the attribute: the primary one, or the first; where there is none, a new one.
+func (r *patchRun) preferred(s *patchStep, list []Value) []Value {
+	if s.unassign && len(list) == 0 {
+		return list
+	}
+	if len(list) == 0 {
+		e := Value{Kind: Object}
+		if t := find(s.path.ref.attr.Sub, "type"); t != nil && slices.Contains(t.CanonicalValues, "work") {
+			e = setMember(s.path.ref.attr.Sub, e, t.Name, Value{Kind: String, Text: "work"})
+		}
+		list = append(list, e)
+	}
+	i := max(0, slices.IndexFunc(list, isPrimary))
+	if s.unassign {
+		list[i] = dropMember(list[i], s.path.ref.sub.Name)
+		return list
+	}
+	list[i] = change(s, list[i])
+	return promote(list, i)
+}
+
+// finish brings what was written into canonical form and checks what only the whole can tell.
+// Elements without content go last: their type may be set before their value.
+func (r *patchRun) finish(before Value) error {
+	for _, ref := range r.touched {
+		v, ok := r.get(r.next, ref)
+		if !ok {
+			continue
+		}
+		if ref.attr.MultiValued {
+			v.Elems = tidy(ref.attr, v.Elems, true) // the list is ours: elements made it
+			r.set(ref, v)
+		}
+		if old, _ := r.get(before, ref); !equalValue(old, v) {
+			if err := complete(ref, v); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.rt.checkRequired(before, r.next); err != nil {
+		return err
+	}
+	return r.rt.checkImmutable(before, r.next)
+}
+
+// complete checks that values of a complex attribute have the sub-attributes they need.
+func complete(ref attrRef, v Value) error {
+	for _, sub := range ref.attr.Sub {
+		if !sub.Required || sub.Mutability == "readOnly" {
+			continue
+		}
+		list := v.Elems
+		if v.Kind != Array {
+			list = []Value{v}
+		}
+		for i := range list {
+			if _, ok := list[i].Get(sub.Name); !ok {
+				return invalidValue("%s is required.", ref.of(sub).path())
+			}
+		}
+	}
+	return nil
+}
+
+// checkRequired refuses a change that takes a required attribute away, or brings an extension
+// without one. What was missing before may stay missing: a schema that became stricter must not
+// keep a user from being disabled.
+func (rt *ResourceType) checkRequired(before, after Value) error {
+	check := func(urn string, attrs []*Attribute, before, after Value) error {
+		for _, a := range attrs {
+			if !a.Required || a.Mutability == "readOnly" {
+				continue
+			}
+			_, had := before.Get(a.Name)
+			if _, has := after.Get(a.Name); !has && (had || before.Kind == Null) {
+				return invalidValue("%s is required.", attrRef{urn: urn, attr: a}.path())
+			}
+		}
+		return nil
+	}
+	if err := check("", rt.Core.Attributes, before, after); err != nil {
+		return err
+	}
+	for _, ext := range rt.Extensions {
+		if now, ok := after.Get(ext.ID); ok {
+			was, _ := before.Get(ext.ID)
+			if err := check(ext.ID, ext.Attributes, was, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkImmutable refuses a change of an attribute that may be set once only (RFC 7643 section
+// 2.2), by PATCH or PUT; both values are canonical.
+func (rt *ResourceType) checkImmutable(before, after Value) error {
+	for _, ext := range rt.Extensions {
+		was, _ := before.Get(ext.ID)
+		now, _ := after.Get(ext.ID)
+		for _, a := range ext.Attributes {
+			if a.Mutability != "immutable" {
+				continue
+			}
+			old, had := was.Get(a.Name)
+			if v, _ := now.Get(a.Name); had && !equalValue(old, v) {
+				return mutability("%s cannot change.", attrRef{urn: ext.ID, attr: a}.path())
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package scim
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// begin names what a write is about, for the log line of its failure.
+func (q *request) begin(action directory.Action, targetType string) {
+	q.event.Action, q.event.TargetType, q.event.TargetID = action, targetType, q.name
+}
+
+func (q *request) createUser() error {
+	q.begin(directory.ActionCreate, "User")
+	body, err := q.body()
+	if err != nil {
+		return err
+	}
+	in, err := q.userInput(body, nil)
+	if err != nil {
+		return err
+	}
+	u, err := q.Service.CreateUser(q.r.Context(), q.by, q.tenant.ID, in)
+	if err != nil {
+		return err
+	}
+	return q.sendUser(http.StatusCreated, u)
+}
+
+// userInput reads the body of a POST or PUT. before is the user that a PUT replaces.
+func (q *request) userInput(body Value, before *directory.User) (directory.UserInput, error) {
+	if name, ok := body.Get("userName"); ok && name.Kind == String {
+		q.event.TargetName = name.Text
+	}
+	attrs, warnings, err := q.tenant.user.normalize(body, q.tenant.mode)
+	if err != nil {
+		return directory.UserInput{}, err
+	}
+	return q.finishUser(attrs, before, warnings), nil
+}
+
+// finishUser turns canonical attributes into what the directory keeps. A user is active unless
+// the client says otherwise; a client that does not say it of a user that exists changes nothing,
+// so that nobody who was disabled comes back by an omission.
+func (q *request) finishUser(attrs Value, before *directory.User, warnings []Warning) directory.UserInput {
+	rt := q.tenant.user
+	if _, said := attrs.Get("active"); !said {
+		active := before == nil || before.Active
+		attrs = setMember(rt.Core.Attributes, attrs, "active", Value{Kind: Bool, Bool: active})
+	}
+	in := directory.UserInput{Profile: profileOf(attrs), Attributes: appendValue(nil, attrs),
+		Schemas: appendTextList(nil, rt.schemasOf(attrs)), Warnings: warningTexts(warnings)}
+	var old []byte
+	if before != nil {
+		old = before.Attributes
+	}
+	in.Changes = differences(old, in.Attributes)
+	return in
+}
+
+func (q *request) putUser() error {
+	q.begin(directory.ActionUpdate, "User")
+	body, err := q.body()
+	if err != nil {
+		return err
+	}
+	u, err := q.updateUser(func(before *directory.User) (directory.UserInput, error) {
+		return q.userInput(body, before)
+	})
+	if err != nil {
+		return err
+	}
+	return q.sendUser(http.StatusOK, u)
+}
+
+func (q *request) patchUser() error {
+	q.begin(directory.ActionUpdate, "User")
+	body, err := q.body()
+	if err != nil {
+		return err
+	}
+	patch, err := parsePatch(body, q.tenant.user, q.tenant.mode, q.Limits.Patch)
+	if err != nil {
+		return err
+	}
+	u, err := q.updateUser(func(before *directory.User) (directory.UserInput, error) {
+		// The attributes end with the transaction, but parts of them live on in the answer.
+		attrs, warnings, err := patch.apply(decodeRaw(bytes.Clone(before.Attributes)))
+		if err != nil {
+			return directory.UserInput{}, err
+		}
+		return q.finishUser(attrs, before, warnings), nil
+	})
+	if err != nil {
+		return err
+	}
+	if q.tenant.SCIM.UserPatchNoContent {
+		q.setHead(u.ID, "/Users/", u.Version)
+		return q.sendNothing()
+	}
+	return q.sendUser(http.StatusOK, u)
+}
+
+func (q *request) updateUser(fn func(*directory.User) (directory.UserInput, error)) (*directory.User, error) {
+	if q.id.IsZero() {
+		return nil, q.noUser()
+	}
+	return q.Service.UpdateUser(q.r.Context(), q.by, q.tenant.ID, q.id, func(before *directory.User) (directory.UserInput, error) {
+		q.event.TargetName, q.event.ExternalID = before.UserName, before.ExternalID
+		if err := q.precondition(before.Version); err != nil {
+			return directory.UserInput{}, err
+		}
+		return fn(before)
+	})
+}
+
+func (q *request) deleteUser() error {
+	q.begin(directory.ActionDelete, "User")
+	if q.id.IsZero() {
+		return q.noUser()
+	}
+	err := q.Service.DeleteUser(q.r.Context(), q.by, q.tenant.ID, q.id, func(u *directory.User) error {
+		q.event.TargetName = u.UserName
+		return q.precondition(u.Version)
+	})
+	if err != nil {
+		return err
+	}
+	return q.sendNothing()
+}
+
+// noUser is the answer for an id that no user of this tenant has, whatever it looks like.
+func (q *request) noUser() error {
+	return &Error{Status: http.StatusNotFound, Detail: "User " + clip(q.name) + " not found"}
+}
+
+// profileOf reads from canonical attributes what the directory itself has to know of a person.
+func profileOf(attrs Value) directory.Profile {
+	text := func(v Value, name string) string {
+		m, _ := v.Get(name)
+		return m.Text
+	}
+	p := directory.Profile{UserName: text(attrs, "userName"), ExternalID: text(attrs, "externalId"),
+		Language: text(attrs, "preferredLanguage"), Locale: text(attrs, "locale")}
+	active, _ := attrs.Get("active")
+	p.Active = active.Bool
+	name, _ := attrs.Get("name")
+	p.Name = firstOf(text(attrs, "displayName"), text(name, "formatted"),
+		strings.TrimSpace(text(name, "givenName")+" "+text(name, "familyName")), p.UserName)
+	emails, _ := attrs.Get("emails")
+	var primary, work string
+	for _, e := range emails.Elems {
+		address := text(e, "value")
+		if address == "" {
+			continue
+		}
+		p.Emails = append(p.Emails, address)
+		if isPrimary(e) {
+			primary = address
+		}
+		if work == "" && equalFold(text(e, "type"), "work") {
+			work = address
+		}
+	}
+	p.Email = firstOf(append([]string{primary, work}, p.Emails...)...)
+	return p
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+func warningTexts(list []Warning) (texts []string) {
+	for _, w := range list {
+		texts = append(texts, w.Path+": "+w.Reason)
+	}
+	return texts
+}
+
+func appendTextList(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, s)
+	}
+	return append(dst, ']')
+}
+
+// differences lists the attributes in which two canonical resources differ, with both values.
+func differences(before, after []byte) (changes []directory.Change) {
+	if bytes.Equal(before, after) {
+		return nil
+	}
+	for s := scanMembers(after); ; {
+		name, now, ok := s.next()
+		if !ok {
+			break
+		}
+		if was := rawMember(before, string(name)); !bytes.Equal(was, now) {
+			changes = append(changes, directory.Change{Name: string(name), Old: bytes.Clone(was), New: bytes.Clone(now)})
+		}
+	}
+	for s := scanMembers(before); ; {
+		name, was, ok := s.next()
+		if !ok {
+			return changes
+		}
+		if rawMember(after, string(name)) == nil {
+			changes = append(changes, directory.Change{Name: string(name), Old: bytes.Clone(was)})
+		}
+	}
+}
