@@ -56,7 +56,13 @@ func wellFormed(text, prefix string) bool {
 }
 
 func checksum(body string) string {
-	return encode(new(big.Int).SetUint64(uint64(crc32.ChecksumIEEE([]byte(body)))), checkLength)
+	n := crc32.ChecksumIEEE([]byte(body))
+	var digits [checkLength]byte
+	for i := checkLength - 1; i >= 0; i-- {
+		digits[i] = base62[n%62]
+		n /= 62
+	}
+	return string(digits[:])
 }
 
 // encode writes n in base 62, filled with zeros to length digits.

@@ -1,6 +1,9 @@
 package directory
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // The access rules. An account of tenant T has active access to environment E exactly when E's
 // integration is on, E uses T, the directory says that the user is active, and the user is
@@ -11,6 +14,9 @@ import "slices"
 // sync that the person is known to be in, zero when that must be looked up. u is nil when the
 // account has no SCIM user any more.
 func (c *change) derive(env *Environment, account *Account, u *User, via ID) error {
+	if !account.External() { // what internal users may do is set by hand
+		return nil
+	}
 	want, err := c.entitled(env, account, u, via)
 	if err != nil {
 		return err
@@ -97,7 +103,8 @@ func (c *change) syncedGroups(env *Environment) ([]ID, error) {
 
 // describe overrides what the directory manages of an access (rule 3).
 func (a *Access) describe(account *Account) {
-	a.Name, a.Email, a.Language, a.Locale = account.Name, account.Email, account.Language, account.Locale
+	a.Name, a.Email = account.Name, account.Email
+	a.Language, a.Locale = cmp.Or(account.Language, a.Language), cmp.Or(account.Locale, a.Locale)
 }
 
 // putAccess writes an access and its row in the index by state.
@@ -178,12 +185,24 @@ func (c *change) deriveUser(account *Account, u *User) error {
 	if u == nil || !u.Active {
 		return nil
 	}
-	envs, err := c.tenantEnvironments(u.TenantID)
+	groups, err := c.GroupsOf(u.TenantID, u.ID)
 	if err != nil {
 		return err
 	}
-	for _, env := range envs {
-		if !done[env.ID] {
+	for _, id := range groups {
+		g, err := c.Group(u.TenantID, id)
+		if err != nil {
+			return err
+		}
+		envs, err := c.syncingEnvironments(u.TenantID, g.ExternalID)
+		if err != nil {
+			return err
+		}
+		for _, env := range envs {
+			if done[env.ID] {
+				continue
+			}
+			done[env.ID] = true
 			if err := c.derive(env, account, u, ID{}); err != nil {
 				return err
 			}

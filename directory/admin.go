@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -99,6 +100,12 @@ func checkTenant(t *Tenant) error {
 	if b := t.SCIM.Burst; b != 0 && (b < MinRequestsPerSecond || b > MaxRequestsPerSecond) {
 		return failf(Invalid, "burst", "the burst must be between %d and %d", MinRequestsPerSecond, MaxRequestsPerSecond)
 	}
+	for _, x := range t.SCIM.Extensions {
+		if !json.Valid(x) {
+			return failf(Invalid, "extensions", "an extension is not JSON")
+		}
+	}
+	t.TrustedDomains = slices.Clone(t.TrustedDomains)
 	for i, d := range t.TrustedDomains {
 		d = strings.ToLower(strings.TrimSpace(d))
 		if d == "" || strings.ContainsAny(d, "@ /*") || !strings.Contains(d, ".") {
@@ -187,6 +194,9 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 			}
 		}
 		after = edited
+		if bytes.Equal(encodeJSON(before), encodeJSON(after)) {
+			return nil
+		}
 		if err := c.put(row{tableTenants, key(id), encodeJSON(after)}); err != nil {
 			return err
 		}
@@ -253,8 +263,13 @@ func (c *change) audit(action, target string, detail any) error {
 		}
 		e.Previous = before.Hash
 	}
-	e.Hash = e.hash()
-	return c.put(row{tableAudit, sequenceKey(n), encodeJSON(e)})
+	// The hash is that of the entry as it is read back: JSON changes what is no UTF-8.
+	kept, err := decodeJSON[AuditEntry](encodeJSON(e))
+	if err != nil {
+		return err
+	}
+	kept.Hash = kept.hash()
+	return c.put(row{tableAudit, sequenceKey(n), encodeJSON(kept)})
 }
 
 func (e AuditEntry) hash() string {
@@ -277,10 +292,10 @@ func (s *Service) VerifyAudit(ctx context.Context) error {
 			next, previous = next+1, e.Hash
 			return true
 		})
-		if broken != nil {
-			return broken
+		if broken == nil && err != nil {
+			return fmt.Errorf("directory: the audit cannot be read at entry %d: %w", next, err)
 		}
-		return err
+		return broken
 	})
 }
 

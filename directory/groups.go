@@ -88,8 +88,12 @@ func (s *Service) UpdateGroup(ctx context.Context, by Actor, tenant, id ID, fn f
 		if err != nil {
 			return err
 		}
+		// fn gets its own: what it changes in place would go unnoticed, and what the store lends
+		// ends with the next write.
+		before.Schemas, before.Attributes = bytes.Clone(before.Schemas), bytes.Clone(before.Attributes)
+		given := *before
 		m := &Membership{c: c, group: before}
-		in, err := fn(before, m)
+		in, err := fn(&given, m)
 		if err != nil {
 			return err
 		}
@@ -99,7 +103,8 @@ func (s *Service) UpdateGroup(ctx context.Context, by Actor, tenant, id ID, fn f
 		after := *before
 		after.DisplayName, after.ExternalID, after.Schemas, after.Attributes = in.DisplayName, in.ExternalID, in.Schemas, in.Attributes
 		g = &after
-		same := bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas)
+		same := bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas) &&
+			before.DisplayName == after.DisplayName && before.ExternalID == after.ExternalID
 		if same && len(m.added()) == 0 && len(m.removed()) == 0 {
 			if len(in.Warnings) > 0 {
 				return c.log(groupEvent(ActionUpdate, g, nil, in.Warnings))

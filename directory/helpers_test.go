@@ -375,7 +375,7 @@ func (w *world) signedIn(secret string) bool {
 func (w *world) lastLog(tenant directory.ID) (last *directory.LogEvent) {
 	w.Helper()
 	return view(w, func(s *directory.Snapshot) (*directory.LogEvent, error) {
-		err := s.Log(tenant, directory.ID{}, true, func(e *directory.LogEvent) bool {
+		err := s.Log(tenant, 0, true, func(e *directory.LogEvent) bool {
 			last = e
 			return false
 		})

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ type IntegrationInput struct {
 //
 // Errors: Forbidden when the caller may not; Invalid with the setting at fault.
 func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, in IntegrationInput) (*Environment, *Run, error) {
-	if err := require(by, RoleEnvironment, RolePartner, RoleOperator); err != nil {
+	if err := require(by, RoleEnvironment, RoleOperator); err != nil {
 		return nil, nil, err
 	}
 	var env *Environment
@@ -35,6 +36,9 @@ func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, 
 		before := env.Integration
 		if err := c.applyIntegration(env, in); err != nil {
 			return err
+		}
+		if bytes.Equal(encodeJSON(before), encodeJSON(env.Integration)) {
+			return nil
 		}
 		if err := c.indexIntegration(env.ID, before, env.Integration); err != nil {
 			return err
@@ -64,6 +68,7 @@ func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, 
 // applyIntegration checks and sets the fields of in.
 func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
 	next := &env.Integration
+	was := next.Enabled
 	if in.Enabled != nil && *in.Enabled != next.Enabled {
 		if c.by.Role != RoleOperator {
 			return failf(Forbidden, "enabled", "an operator alone may switch External users integration")
@@ -77,14 +82,7 @@ func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
 		return nil
 	}
 	if in.TenantID != nil {
-		tenant, err := c.Tenant(*in.TenantID)
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(tenant.OrganizationIDs, env.OrganizationID) {
-			return failf(Invalid, "tenant", "tenant %s may not be used by the organization of this environment", tenant.Name)
-		}
-		next.TenantID = tenant.ID
+		next.TenantID = *in.TenantID
 	}
 	if in.Groups != nil {
 		groups, err := cleanGroups(in.Groups)
@@ -101,6 +99,15 @@ func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
 	}
 	if next.TenantID.IsZero() {
 		return failf(Invalid, "tenant", "a tenant is required")
+	}
+	if in.TenantID != nil || !was { // while it was off, the tenant may have been taken from the organization
+		tenant, err := c.Tenant(next.TenantID)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(tenant.OrganizationIDs, env.OrganizationID) {
+			return failf(Invalid, "tenant", "tenant %s may not be used by the organization of this environment", tenant.Name)
+		}
 	}
 	if len(next.Groups) == 0 {
 		return failf(Invalid, "groups", "at least one group to sync is required")

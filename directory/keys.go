@@ -25,6 +25,9 @@ func listKey(owner ID, text string, id ID) []byte {
 
 func listPrefix(owner ID, text string) []byte { return append(textKey(owner, text), 0) }
 
+// numberKey is the key of a numbered row of an owner.
+func numberKey(owner ID, n uint64) []byte { return append(key(owner), sequenceKey(n)...) }
+
 func sequenceKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 // environmentAccessKey orders the accesses of an environment by state, so that both are counted.

@@ -2,7 +2,7 @@ package directory
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 )
 
@@ -25,28 +25,37 @@ func (c *change) startRun(env *Environment, trigger string, scopes []RunScope) (
 
 // stepRun looks at up to limit people and writes the run, the log line and the event of the step.
 func (c *change) stepRun(env *Environment, run *Run, limit int) error {
+	// An environment that changes its tenant has people of both: each tenant is told of its own.
+	type share struct {
+		tenant   ID
+		accesses []AccessEffect
+		sessions int
+	}
+	var shares []share
 	for len(run.Scopes) > 0 && limit > 0 {
 		people, err := c.nextPeople(run, limit)
 		if err != nil {
 			return err
 		}
 		for _, p := range people {
+			c.accesses, c.sessions = nil, 0
 			if err := c.derive(env, p.account, p.user, ID{}); err != nil {
 				return err
 			}
+			if len(c.accesses) == 0 {
+				continue
+			}
+			run.count(c.accesses)
+			i := slices.IndexFunc(shares, func(s share) bool { return s.tenant == p.account.TenantID })
+			if i < 0 {
+				i = len(shares)
+				shares = append(shares, share{tenant: p.account.TenantID})
+			}
+			shares[i].accesses = append(shares[i].accesses, c.accesses...)
+			shares[i].sessions += c.sessions
 		}
 		run.Done += len(people)
 		limit -= max(1, len(people))
-	}
-	for _, a := range c.accesses {
-		switch a.Effect {
-		case Granted:
-			run.Granted++
-		case Reactivated:
-			run.Reactivated++
-		case Deactivated:
-			run.Deactivated++
-		}
 	}
 	if len(run.Scopes) == 0 {
 		run.State, run.Ended = RunComplete, c.now
@@ -57,13 +66,29 @@ func (c *change) stepRun(env *Environment, run *Run, limit int) error {
 	if err := c.put(row{tableRuns, key(run.EnvironmentID, run.ID), encodeJSON(run)}); err != nil {
 		return err
 	}
-	if len(c.accesses) == 0 {
-		return nil
+	for _, s := range shares {
+		c.accesses, c.sessions = s.accesses, s.sessions
+		if err := c.log(LogEvent{TenantID: s.tenant, Action: ActionDerive, TargetType: "Environment", TargetID: env.ID.String(), TargetName: env.Name}); err != nil {
+			return err
+		}
+		if err := c.publish(OutboxEvent{Type: "access.derived", TenantID: s.tenant}); err != nil {
+			return err
+		}
 	}
-	if err := c.log(LogEvent{TenantID: env.Integration.TenantID, Action: ActionDerive, TargetType: "Environment", TargetID: env.ID.String(), TargetName: env.Name}); err != nil {
-		return err
+	return nil
+}
+
+func (r *Run) count(effects []AccessEffect) {
+	for _, a := range effects {
+		switch a.Effect {
+		case Granted:
+			r.Granted++
+		case Reactivated:
+			r.Reactivated++
+		case Deactivated:
+			r.Deactivated++
+		}
 	}
-	return c.publish(OutboxEvent{Type: "access.derived", TenantID: env.Integration.TenantID})
 }
 
 type person struct {
@@ -173,6 +198,9 @@ func (s *Service) workOnce(ctx context.Context) (bool, error) {
 		if err != nil {
 			return err
 		}
+		if run.State == RunComplete { // another worker was faster
+			return nil
+		}
 		environment, err := c.Environment(env)
 		if err != nil {
 			return err
@@ -201,10 +229,8 @@ func (s *Service) FinishRun(ctx context.Context, environment, id ID, progress fu
 		if run.State == RunComplete {
 			return run, nil
 		}
-		if more, err := s.workOnce(ctx); err != nil {
+		if _, err := s.workOnce(ctx); err != nil {
 			return nil, err
-		} else if !more {
-			return nil, errors.New("directory: a pending run is not listed as such")
 		}
 	}
 }

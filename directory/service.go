@@ -118,9 +118,14 @@ func (c *change) delete(rows ...row) error {
 	return nil
 }
 
-// log writes the provisioning-log line of the change, with its effects on access.
+// log writes the provisioning-log line of the change, with its effects on access. Lines are
+// numbered in the order of commit, not by the clock: a reader who follows the log misses none.
 func (c *change) log(e LogEvent) error {
-	e.ID, e.Time, e.Actor = c.s.newID(), c.now, c.by
+	n, err := c.w.NextSequence(tableLog)
+	if err != nil {
+		return err
+	}
+	e.Sequence, e.Time, e.Actor = n, c.now, c.by
 	e.Accesses, e.Sessions = c.accesses, c.sessions
 	if e.Status == "" {
 		e.Status = Success
@@ -128,7 +133,7 @@ func (c *change) log(e LogEvent) error {
 			e.Status = Warning
 		}
 	}
-	if err := c.w.Put(tableLog, key(e.TenantID, e.ID), encodeJSON(e)); err != nil {
+	if err := c.w.Put(tableLog, numberKey(e.TenantID, n), encodeJSON(e)); err != nil {
 		return err
 	}
 	seen := map[ID]bool{}
@@ -137,7 +142,7 @@ func (c *change) log(e LogEvent) error {
 			continue
 		}
 		seen[a.EnvironmentID] = true
-		if err := c.w.Put(tableLogEnvironment, key(a.EnvironmentID, e.ID), e.TenantID[:]); err != nil {
+		if err := c.w.Put(tableLogEnvironment, numberKey(a.EnvironmentID, n), e.TenantID[:]); err != nil {
 			return err
 		}
 	}

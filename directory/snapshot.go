@@ -1,6 +1,9 @@
 package directory
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Snapshot reads one consistent state of the directory. Every look-up of a tenant's things takes
 // the tenant; what belongs to another is not found.
@@ -53,6 +56,14 @@ func keys(r Reader, t *Table, rg Range) ([]ID, error) {
 		return true
 	})
 	return ids, err
+}
+
+// listed reads the ids under a text in an index that may hold it more than once.
+func (s *Snapshot) listed(t *Table, tenant ID, text string) ([]ID, error) {
+	if strings.IndexByte(text, 0) >= 0 { // no such text is indexed; this one could run into an id
+		return nil, nil
+	}
+	return keys(s.r, t, Range{Prefix: listPrefix(tenant, text)})
 }
 
 func jsonRow[T any](_, value []byte) (*T, error) { return decodeJSON[T](value) }
@@ -214,12 +225,12 @@ func (s *Snapshot) UserByName(tenant ID, userName string) (ID, error) {
 
 // UsersByExternalID returns the ids of the users with that externalId.
 func (s *Snapshot) UsersByExternalID(tenant ID, externalID string) ([]ID, error) {
-	return keys(s.r, tableUserExternal, Range{Prefix: listPrefix(tenant, externalID)})
+	return s.listed(tableUserExternal, tenant, externalID)
 }
 
 // UsersByEmail returns the ids of the users that have an e-mail address of that value.
 func (s *Snapshot) UsersByEmail(tenant ID, email string) ([]ID, error) {
-	return keys(s.r, tableUserEmail, Range{Prefix: listPrefix(tenant, s.fold(email))})
+	return s.listed(tableUserEmail, tenant, s.fold(email))
 }
 
 // UsersByObjectID returns the ids of the users with that Entra object id.
@@ -256,7 +267,7 @@ func (s *Snapshot) GroupByName(tenant ID, displayName string) (ID, error) {
 // GroupsByExternalID returns the ids of the groups with that externalId, compared as Groups to
 // Sync are: GUIDs without regard to case.
 func (s *Snapshot) GroupsByExternalID(tenant ID, externalID string) ([]ID, error) {
-	return keys(s.r, tableGroupExternal, Range{Prefix: listPrefix(tenant, foldObjectID(externalID))})
+	return s.listed(tableGroupExternal, tenant, foldObjectID(externalID))
 }
 
 // Members lists the members of a group beyond the one named after.
@@ -374,18 +385,22 @@ func (s *Snapshot) Session(hash []byte) (*Session, error) {
 }
 
 // Log lists the provisioning log of a tenant, oldest first (newest first when reverse), beyond
-// the event named after.
-func (s *Snapshot) Log(tenant, after ID, reverse bool, fn func(*LogEvent) bool) error {
-	rg := tenantRange(tenant, after, 0)
-	rg.Reverse = reverse
-	return list(s.r, tableLog, rg, jsonRow[LogEvent], fn)
+// the event of that number; 0: from the start.
+func (s *Snapshot) Log(tenant ID, after uint64, reverse bool, fn func(*LogEvent) bool) error {
+	return list(s.r, tableLog, numberRange(tenant, after, reverse), jsonRow[LogEvent], fn)
+}
+
+func numberRange(owner ID, after uint64, reverse bool) Range {
+	rg := Range{Prefix: key(owner), Reverse: reverse}
+	if after > 0 {
+		rg.After = numberKey(owner, after)
+	}
+	return rg
 }
 
 // EnvironmentLog lists the events that changed an access to an environment, as Log does.
-func (s *Snapshot) EnvironmentLog(environment, after ID, reverse bool, fn func(*LogEvent) bool) error {
-	rg := tenantRange(environment, after, 0)
-	rg.Reverse = reverse
-	return list(s.r, tableLogEnvironment, rg, func(k, tenant []byte) (*LogEvent, error) {
+func (s *Snapshot) EnvironmentLog(environment ID, after uint64, reverse bool, fn func(*LogEvent) bool) error {
+	return list(s.r, tableLogEnvironment, numberRange(environment, after, reverse), func(k, tenant []byte) (*LogEvent, error) {
 		e, err := get(s.r, tableLog, append(append([]byte(nil), tenant...), k[16:]...), decodeJSON[LogEvent])
 		return found(e, err, "log event")
 	}, fn)

@@ -44,8 +44,8 @@ var (
 	tableSessions       = &Table{Name: "sessions"}        // SHA-256 -> Session
 	tableAccountSession = &Table{Name: "account_session"} // account, SHA-256
 
-	tableLog            = &Table{Name: "log", Sequential: true}             // tenant, event -> LogEvent
-	tableLogEnvironment = &Table{Name: "log_environment", Sequential: true} // environment, event -> tenant
+	tableLog            = &Table{Name: "log", Sequential: true}             // tenant, sequence -> LogEvent
+	tableLogEnvironment = &Table{Name: "log_environment", Sequential: true} // environment, sequence -> tenant
 	tableOutbox         = &Table{Name: "outbox", Sequential: true}          // sequence -> OutboxEvent
 	tableAudit          = &Table{Name: "audit", Sequential: true}           // sequence -> AuditEntry
 

@@ -285,7 +285,7 @@ const (
 
 // LogEvent is one line of the provisioning log of a tenant.
 type LogEvent struct {
-	ID         ID             `json:"id"`
+	Sequence   uint64         `json:"sequence"` // number in the order of commit, of all tenants
 	TenantID   ID             `json:"tenantId"`
 	Time       time.Time      `json:"time"`
 	Actor      Actor          `json:"actor"`

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -121,9 +122,12 @@ const (
 // given to another person).
 func (c *change) formerAccount(u *User) (*Account, error) {
 	if !u.ObjectID.IsZero() {
-		account, _, err := c.former(u.TenantID, formerByObject+string(u.ObjectID[:]))
-		if account != nil || err != nil {
-			return account, err
+		account, object, err := c.former(u.TenantID, formerByObject+string(u.ObjectID[:]))
+		if err != nil {
+			return nil, err
+		}
+		if account != nil {
+			return account, c.forget(account, object)
 		}
 	}
 	account, object, err := c.former(u.TenantID, formerByName+c.fold(u.UserName))
@@ -133,7 +137,7 @@ func (c *change) formerAccount(u *User) (*Account, error) {
 	if !object.IsZero() && !u.ObjectID.IsZero() && object != u.ObjectID {
 		return nil, nil
 	}
-	return account, nil
+	return account, c.forget(account, object)
 }
 
 // former reads one row of the table of people whose SCIM user was deleted. A row counts only
@@ -193,9 +197,11 @@ func (t *Tenant) trusts(email string) bool {
 	return ok && slices.ContainsFunc(t.TrustedDomains, func(d string) bool { return strings.EqualFold(d, domain) })
 }
 
-// overrideBy sets what the directory manages of an account (rule 3).
+// overrideBy sets what the directory manages of an account (rule 3); language and locale stay
+// where it does not send them.
 func (a *Account) overrideBy(u *User, now time.Time) {
-	a.UserName, a.Name, a.Email, a.Language, a.Locale = u.UserName, u.Name, u.Email, u.Language, u.Locale
+	a.UserName, a.Name, a.Email = u.UserName, u.Name, u.Email
+	a.Language, a.Locale = cmp.Or(u.Language, a.Language), cmp.Or(u.Locale, a.Locale)
 	a.Modified = now
 }
 
@@ -267,7 +273,12 @@ func (s *Service) UpdateUser(ctx context.Context, by Actor, tenant, id ID, fn fu
 		if err != nil {
 			return err
 		}
-		in, err := fn(before)
+		// fn gets its own: what it changes in place would go unnoticed, and what the store lends
+		// ends with the next write.
+		before.Schemas, before.Attributes = bytes.Clone(before.Schemas), bytes.Clone(before.Attributes)
+		given := *before
+		given.Emails = slices.Clone(before.Emails)
+		in, err := fn(&given)
 		if err != nil {
 			return err
 		}
@@ -280,8 +291,7 @@ func (s *Service) UpdateUser(ctx context.Context, by Actor, tenant, id ID, fn fu
 			after.ObjectID = object
 		}
 		u = &after
-		if bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas) && before.Active == after.Active {
-			// What fn returned lives in memory; what it was compared with ends with the transaction.
+		if bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas) && before.Profile.equal(&after.Profile) {
 			if len(in.Warnings) > 0 {
 				return c.log(userEvent(ActionUpdate, u, nil, in.Warnings))
 			}
@@ -317,7 +327,7 @@ func (c *change) replaceUser(before, after *User, in UserInput) error {
 	if err != nil {
 		return err
 	}
-	if !before.describes(after) {
+	if !before.Profile.describes(&after.Profile) {
 		account.overrideBy(after, c.now)
 		if err := c.put(row{tableAccounts, key(account.ID), account.encode()}); err != nil {
 			return err
@@ -345,10 +355,14 @@ func (c *change) replaceUser(before, after *User, in UserInput) error {
 	return c.publish(OutboxEvent{Type: "user.updated", TenantID: after.TenantID, UserID: after.ID, AccountID: after.AccountID, Active: &after.Active})
 }
 
+func (p *Profile) equal(other *Profile) bool {
+	return p.describes(other) && p.ExternalID == other.ExternalID && p.Active == other.Active && slices.Equal(p.Emails, other.Emails)
+}
+
 // describes reports whether two states of a user say the same to the account and its accesses.
-func (u *User) describes(other *User) bool {
-	return u.UserName == other.UserName && u.Name == other.Name && u.Email == other.Email &&
-		u.Language == other.Language && u.Locale == other.Locale
+func (p *Profile) describes(other *Profile) bool {
+	return p.UserName == other.UserName && p.Name == other.Name && p.Email == other.Email &&
+		p.Language == other.Language && p.Locale == other.Locale
 }
 
 // DeleteUser removes a SCIM user (rule 5): the resource is gone, its id is never used again, it
@@ -414,4 +428,22 @@ func (c *change) remember(account *Account, u *User) error {
 		}
 	}
 	return c.put(row{tableFormer, textKey(u.TenantID, formerByName+c.fold(u.UserName)), value})
+}
+
+// forget undoes remember when the account has a SCIM user again: by what was its own in an earlier
+// life it is not found after a later one.
+func (c *change) forget(account *Account, object ID) error {
+	for _, k := range []string{formerByName + c.fold(account.UserName), formerByObject + string(object[:])} {
+		value, err := c.r.Get(tableFormer, textKey(account.TenantID, k))
+		if err != nil {
+			return err
+		}
+		if toID(value) != account.ID { // none, or another person's by now
+			continue
+		}
+		if err := c.w.Delete(tableFormer, textKey(account.TenantID, k)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -295,6 +295,9 @@ func TestChanges(t *testing.T) {
 		}, func(fixture, bool) []string { return nil }},
 		{"disabled", nil, func(f fixture) { f.must(f.dir.Disable(f.ada.ID)) },
 			func(f fixture, flag bool) []string { return active(f, f.ada, flag, false) }},
+		{"disabled with other changes", nil, func(f fixture) {
+			f.must(f.dir.Update(f.ada.ID, func(u *User) { u.AccountEnabled, u.JobTitle = false, "Counsel" }))
+		}, func(f fixture, flag bool) []string { return active(f, f.ada, flag, false) }},
 		{"enabled", func(f fixture) { f.must(f.dir.Disable(f.ada.ID)) }, func(f fixture) { f.must(f.dir.Enable(f.ada.ID)) },
 			func(f fixture, flag bool) []string { return active(f, f.ada, flag, true) }},
 		{"deleted", nil, func(f fixture) { f.must(f.dir.SoftDelete(f.ada.ID)) },
@@ -441,8 +444,8 @@ func TestSkipOutOfScopeDeletions(t *testing.T) {
 		t.Errorf("leaving the scope: %q, want the membership alone", got)
 	}
 	w.job.Unassign(g.ID)
-	if got := w.writes(); len(got) != 0 {
-		t.Errorf("unassigned group: %q", got)
+	if s := w.cycle(); s.Requests != 0 || s.Users.Skipped != 0 {
+		t.Errorf("unassigned group: %s", s)
 	}
 	w.job.Assign(g.ID)
 	w.must(w.dir.SoftDelete(bo.ID)) // in scope: not what the option is about
@@ -495,7 +498,35 @@ func TestNestedGroups(t *testing.T) {
 	w.job.Unassign(inner.ID) // the target drops the membership with the group: no PATCH of outer
 	got := w.writes()
 	if len(got) != 2 || !strings.Contains(got[0], "False") || !strings.HasPrefix(got[1], "DELETE /Groups/") {
-		t.Errorf("writes: %q", got)
+		t.Errorf("unassigned: %q", got)
+	}
+	w.job.Assign(inner.ID)
+	if s := w.cycle(); s.MembersAdded != 2 || s.Users.Restored != 1 || s.Groups.Created != 1 {
+		t.Errorf("assigned again: %s", s)
+	}
+	w.must(w.dir.DeleteGroup(inner.ID))
+	got = w.writes()
+	if len(got) != 2 || !strings.Contains(got[0], "False") || !strings.HasPrefix(got[1], "DELETE /Groups/") {
+		t.Errorf("deleted: %q", got)
+	}
+}
+
+func TestMembershipsOfDeletedUsersWait(t *testing.T) {
+	w := newWorld(t, nil)
+	ada := w.person("Ada", "Dahl")
+	w.team("Finance", ada.ID)
+	w.cycle()
+	w.must(w.dir.SoftDelete(ada.ID))
+	w.team("Legal", ada.ID)
+	if s := w.cycle(); s.MembersAdded != 0 || s.Groups.Created != 1 || s.Users.Disabled != 1 {
+		t.Errorf("deleted: %s", s)
+	}
+	w.must(w.dir.Restore(ada.ID))
+	if s := w.cycle(); s.MembersAdded != 1 || s.Users.Restored != 1 {
+		t.Errorf("restored: %s, want the new membership alone", s)
+	}
+	if got := memberIDs(w.srv.group("Legal")); !slices.Equal(got, []string{w.id(ada.ID)}) {
+		t.Errorf("members: %v", got)
 	}
 }
 
@@ -563,6 +594,27 @@ func TestBrokenLinks(t *testing.T) {
 	}
 	if w.id(g.ID) == oldGroup {
 		t.Error("group has its old id")
+	}
+}
+
+func TestTargetForgetsPeople(t *testing.T) {
+	w := newWorld(t, nil)
+	boss, bo, cy := w.person("Ada", "Dahl"), w.person("Bo", "Ek"), w.person("Cy", "Borg")
+	w.must(w.dir.Update(bo.ID, func(u *User) { u.Manager = boss.ID }))
+	w.team("Finance", boss.ID, bo.ID, cy.ID)
+	w.cycle()
+	w.srv.mu.Lock()
+	w.srv.users = nil
+	w.srv.mu.Unlock()
+	w.must(w.dir.SoftDelete(cy.ID))
+	w.must(w.dir.HardDelete(cy.ID))
+	w.must(w.dir.Update(boss.ID, func(u *User) { u.JobTitle = "Director" }))
+	// The deletion is a success, the boss is made anew, and the new reference shows that its owner is gone as well.
+	if s := w.cycle(); s.Users.Deleted != 1 || s.Users.Created != 1 || s.Failed != 1 || s.Failures[0].Err.Code != InvalidAnchor {
+		t.Errorf("first: %s", s)
+	}
+	if s := w.cycle(); s.Users.Created != 1 || s.ReferencesSet != 1 || s.Failed != 0 || s.Escrowed != 0 {
+		t.Errorf("second: %s", s)
 	}
 }
 
@@ -692,6 +744,14 @@ func TestLostAnswers(t *testing.T) {
 		})
 		if s := w.cycle(); s.Users.Linked != 1 || s.Retries != 1 || s.Failed != 0 {
 			t.Errorf("summary: %s", s)
+		}
+		w.job = w.provisioner(func(o *ProvisionerOptions) {
+			o.Timeout, o.Attempts = 50*time.Millisecond, 1
+			o.Assigned = []string{w.person("Bo", "Ek").ID}
+		})
+		slow.Store(true)
+		if s := w.cycle(); s.Failed != 1 || s.Failures[0].Err.Code != Timeout || !strings.Contains(s.Failures[0].Err.Detail, "50ms") {
+			t.Errorf("one attempt: %s", s)
 		}
 	})
 	t.Run("for good", func(t *testing.T) {
@@ -868,6 +928,17 @@ func TestUnreachableTarget(t *testing.T) {
 	}
 	if rep, err := w.job.Verify(t.Context()); err != nil || rep.Differences != 0 {
 		t.Errorf("%v %s", err, rep)
+	}
+}
+
+func TestRefusalsAreAnswers(t *testing.T) {
+	w := newWorld(t, nil)
+	for i := range 2 * silentLimit {
+		w.job.Assign(w.person("P", fmt.Sprintf("n%02d", i)).ID)
+	}
+	w.srv.onRequest(func(rw http.ResponseWriter, _ *http.Request, _ []byte) bool { fault(rw, 400, "no"); return true })
+	if s := w.cycle(); s.Failed != 2*silentLimit || len(s.Failures) != maxFailures || s.Quarantined {
+		t.Errorf("summary: %s", s)
 	}
 }
 
@@ -1226,11 +1297,14 @@ func TestVerifyFindsDrift(t *testing.T) {
 	patchMembers(finance, "remove", w.id(ids[3]))
 	patchMembers(finance, "add", "stranger")
 	w.srv.users = append(w.srv.users, map[string]any{"id": "stranger", "userName": "stranger@x.example", "active": true})
+	w.srv.users = append(w.srv.users, map[string]any{"id": "twin", "userName": "P.N4@fjord.example"})
 	w.srv.users = slices.DeleteFunc(w.srv.users, func(u map[string]any) bool { return u["id"] == w.id(ids[6]) })
 	w.srv.groups = slices.DeleteFunc(w.srv.groups, func(u map[string]any) bool { return u["id"] == w.id(gone.ID) })
 	w.srv.groups = append(w.srv.groups, map[string]any{"id": "odd", "displayName": "Odd"})
 	w.srv.mu.Unlock()
 	w.must(w.dir.Disable(ids[5])) // not pushed yet
+	w.must(w.dir.AddMember(g.ID, ids[4]))
+	w.must(w.dir.SoftDelete(ids[4])) // neither
 	rep, err := w.job.Verify(t.Context())
 	w.must(err)
 	var got []string
@@ -1244,13 +1318,15 @@ func TestVerifyFindsDrift(t *testing.T) {
 		"differs p.n0@fjord.example: manager is \"\", want \"" + w.id(ids[7]) + "\"",
 		"differs p.n1@fjord.example: displayName is \"Changed\", want \"P n1\"",
 		"differs p.n2@fjord.example: active is \"false\", want \"true\"",
+		"differs p.n4@fjord.example: active at the target, should not be",
 		"differs p.n5@fjord.example: active at the target, should not be",
+		"duplicate P.N4@fjord.example: as " + w.id(ids[4]) + " and twin",
 		"missing Gone: no such group at the target",
 		"missing p.n6@fjord.example: no such user at the target",
 		"unexpected Odd: group is not in scope",
 		"unexpected stranger@x.example: active at the target, unknown to the directory",
 	})
-	if s := rep.String(); !strings.Contains(s, "10 differences") || !strings.Contains(s, "stranger@x.example") {
+	if s := rep.String(); !strings.Contains(s, "12 differences") || !strings.Contains(s, "stranger@x.example") {
 		t.Errorf("report:\n%s", s)
 	}
 }

@@ -172,10 +172,10 @@ func TestDirectoryRules(t *testing.T) {
 		t.Error("a deleted group is still nested")
 	}
 
-	s := d.Snapshot()
-	s.Groups[0].Members = append(s.Groups[0].Members, "x")
-	s.Users[0].DisplayName = "x"
-	if reflect.DeepEqual(s, d.Snapshot()) {
+	check("member", d.AddMember(g.ID, b.ID), nil)
+	s, copied := d.Snapshot(), func() Group { g, _ := d.Group(g.ID); return g }
+	s.Groups[0].Members[0], copied().Members[0] = "x", "x"
+	if !slices.Equal(d.Members(g.ID), []string{b.ID}) {
 		t.Error("the snapshot is the directory itself")
 	}
 }
@@ -253,10 +253,15 @@ func TestPrinter(t *testing.T) {
 	}
 	b.Reset()
 	p = NewPrinter(&b, true)
-	p.every = 0
+	p.every = 20 * time.Millisecond
+	p.Print(Progress{Stage: "users", Done: 0, Total: 3})
+	if b.Len() != 0 {
+		t.Errorf("too early: %q", b.String())
+	}
+	time.Sleep(p.every)
 	p.Print(Progress{Stage: "users", Done: 1, Total: 3})
 	p.Close()
-	if !strings.HasSuffix(b.String(), "\n") {
+	if !strings.Contains(b.String(), "1 / 3") || !strings.HasSuffix(b.String(), "\n") {
 		t.Errorf("unfinished: %q", b.String())
 	}
 }

@@ -167,17 +167,19 @@ type storedDocument struct {
 }
 
 func (d *storedDocument) attribute(ref attrRef) (Value, bool) {
+	v, raw := d.find(ref)
+	if raw != nil {
+		v = aliasRaw(raw)
+	}
+	return v, v.Kind != Null
+}
+
+// find returns the stored bytes of an attribute, or without such what virtual answers.
+func (d *storedDocument) find(ref attrRef) (v Value, raw []byte) {
 	if d.virtual != nil {
-		if v, ok, handled := d.virtual(ref); handled {
-			return v, ok
+		if v, _, handled := d.virtual(ref); handled {
+			return v, nil
 		}
 	}
-	raw := rawAttribute(d.doc, ref.urn, ref.attr.Name)
-	if raw == nil {
-		return Value{}, false
-	}
-	if n := len(raw); n > 1 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 {
-		return Value{Kind: String, Text: unsafeString(raw[1 : n-1])}, true
-	}
-	return aliasRaw(raw), true
+	return Value{}, rawAttribute(d.doc, ref.urn, ref.attr.Name)
 }

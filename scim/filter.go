@@ -2,6 +2,7 @@ package scim
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -197,27 +198,25 @@ func (p *filterParser) keyword(w string) bool {
 }
 
 func (p *filterParser) add(n node) int32 {
+	if len(p.f.nodes) == len(p.f.one) {
+		p.f.nodes = slices.Grow(p.f.nodes, 8)
+	}
 	p.f.nodes = append(p.f.nodes, n)
 	return int32(len(p.f.nodes) - 1)
 }
 
-func (p *filterParser) or() (int32, *Error) {
-	return p.list(opOr, "or", (*filterParser).and)
-}
+func (p *filterParser) or() (int32, *Error) { return p.list(opOr, "or") }
 
-func (p *filterParser) and() (int32, *Error) {
-	return p.list(opAnd, "and", (*filterParser).term)
-}
-
-func (p *filterParser) list(op operator, word string, item func(*filterParser) (int32, *Error)) (int32, *Error) {
-	left, err := item(p)
+// list parses operands with op between them: lists of and where op is or, terms where it is and.
+func (p *filterParser) list(op operator, word string) (int32, *Error) {
+	left, err := p.operand(op)
 	if err != nil || !p.keyword(word) {
 		return left, err
 	}
 	id := p.add(node{op: op})
 	last := p.adopt(id, -1, left)
 	for {
-		right, err := item(p)
+		right, err := p.operand(op)
 		if err != nil {
 			return 0, err
 		}
@@ -226,6 +225,13 @@ func (p *filterParser) list(op operator, word string, item func(*filterParser) (
 			return id, nil
 		}
 	}
+}
+
+func (p *filterParser) operand(op operator) (int32, *Error) {
+	if op == opOr {
+		return p.list(opAnd, "and")
+	}
+	return p.term()
 }
 
 // adopt hangs a child behind the last one (-1: none yet) and returns the new last one. A child of
@@ -301,10 +307,14 @@ func (p *filterParser) group() (int32, *Error) {
 // name takes everything up to a delimiter; resolve decides whether it is a name.
 func (p *filterParser) name() string {
 	start := p.pos
-	for p.pos < len(p.text) && !strings.ContainsRune(" ()[]\"", rune(p.text[p.pos])) {
+	for p.pos < len(p.text) {
+		switch p.text[p.pos] {
+		case ' ', '(', ')', '[', ']', '"':
+			return p.text[start:p.pos]
+		}
 		p.pos++
 	}
-	return p.text[start:p.pos]
+	return p.text[start:]
 }
 
 func (p *filterParser) resolve(name string, at int) (attrRef, *Error) {
@@ -448,9 +458,13 @@ func (p *filterParser) literal() (text string, quoted bool, err *Error) {
 	if p.pos < len(p.text) && p.text[p.pos] == '"' {
 		return p.quoted()
 	}
-	for p.pos < len(p.text) && !strings.ContainsRune(" )]", rune(p.text[p.pos])) {
-		if p.text[p.pos] == '"' {
+	for p.pos < len(p.text) {
+		c := p.text[p.pos]
+		if c == '"' {
 			return "", false, p.fail(p.pos, "a quote within a value")
+		}
+		if c == ' ' || c == ')' || c == ']' {
+			break
 		}
 		p.pos++
 	}
@@ -578,19 +592,22 @@ type document interface {
 }
 
 // match reports whether the filter of a query holds for a resource.
-func (f *Filter) match(d document) bool { return f.eval(f.root, d, nil) }
+func (f *Filter) match(d document) bool { return f.eval(f.root, d, nil, nil) }
 
 // matchElement reports whether the filter of an element holds for elem: an object, or a simple
 // value of a simple multi-valued attribute.
-func (f *Filter) matchElement(elem Value) bool { return f.eval(f.root, nil, &elem) }
+func (f *Filter) matchElement(elem Value) bool { return f.eval(f.root, nil, &elem, nil) }
 
-// eval is as deep as the filter, which Depth bounds. elem is the element below opPath.
-func (f *Filter) eval(id int32, d document, elem *Value) bool {
+// eval evaluates a node on a resource, or below opPath on an element of it. The element is raw
+// where the resource is stored bytes: decoding it would take most of the time of a scan. The
+// recursion is as deep as the filter, which Depth bounds. (Three parameters and no struct of them:
+// with that the compiler would move elem to the heap.)
+func (f *Filter) eval(id int32, d document, elem *Value, raw []byte) bool {
 	n := &f.nodes[id]
 	switch n.op {
 	case opAnd, opOr:
 		for id = n.first; ; id = f.nodes[id].next {
-			if f.eval(id, d, elem) == (n.op == opOr) {
+			if f.eval(id, d, elem, raw) == (n.op == opOr) {
 				return n.op == opOr
 			}
 			if f.nodes[id].next == 0 {
@@ -598,35 +615,82 @@ func (f *Filter) eval(id int32, d document, elem *Value) bool {
 			}
 		}
 	case opNot:
-		return !f.eval(n.first, d, elem)
-	}
-	if elem != nil {
-		return n.holds(elem)
-	}
-	v, ok := d.attribute(n.ref)
-	if n.op != opPath {
-		return n.holds(&v)
+		return !f.eval(n.first, d, elem, raw)
 	}
 	switch {
-	case !ok || v.Kind == Null:
+	case elem != nil:
+		return n.holds(elem)
+	case raw != nil:
+		return n.holdsRaw(raw)
+	}
+	var v Value
+	if stored, is := d.(*storedDocument); is {
+		if v, raw = stored.find(n.ref); raw != nil {
+			return f.evalRaw(n, raw)
+		}
+	} else {
+		v, _ = d.attribute(n.ref)
+	}
+	switch {
+	case n.op != opPath:
+		return n.holds(&v)
+	case v.Kind == Null:
 		return false
 	case v.Kind != Array:
-		return f.eval(n.first, d, &v)
+		return f.eval(n.first, nil, &v, nil)
 	}
 	for i := range v.Elems {
-		if f.eval(n.first, d, &v.Elems[i]) {
+		if f.eval(n.first, nil, &v.Elems[i], nil) {
 			return true
 		}
 	}
 	return false
 }
 
+func (f *Filter) evalRaw(n *node, raw []byte) bool {
+	switch {
+	case n.op != opPath:
+		return n.holdsRaw(raw)
+	case raw[0] == 'n':
+		return false
+	case raw[0] != '[':
+		return f.eval(n.first, nil, nil, raw)
+	}
+	s := scanElements(raw)
+	for elem, ok := s.next(); ok; elem, ok = s.next() {
+		if f.eval(n.first, nil, nil, elem) {
+			return true
+		}
+	}
+	return false
+}
+
+// holdsRaw is holds for stored bytes, anyRaw is any.
+func (n *node) holdsRaw(raw []byte) bool {
+	return n.anyRaw(raw, n.ref.sub) != (n.op == opNe)
+}
+
+func (n *node) anyRaw(raw []byte, sub *Attribute) bool {
+	switch {
+	case len(raw) > 0 && raw[0] == '[':
+		s := scanElements(raw)
+		for elem, ok := s.next(); ok; elem, ok = s.next() {
+			if n.anyRaw(elem, sub) {
+				return true
+			}
+		}
+		return false
+	case sub != nil:
+		raw = rawMember(raw, sub.Name)
+		return raw != nil && n.anyRaw(raw, nil)
+	}
+	v := aliasRaw(raw)
+	return n.one(&v)
+}
+
 // holds reports whether a comparison holds for the value of an attribute or an element of it.
 func (n *node) holds(v *Value) bool {
-	if n.op == opNe {
-		return !n.any(v, n.ref.sub)
-	}
-	return n.any(v, n.ref.sub)
+	return n.any(v, n.ref.sub) != (n.op == opNe)
 }
 
 func (n *node) any(v *Value, sub *Attribute) bool {
@@ -686,7 +750,14 @@ func (n *node) text(have, want string) bool {
 	case opEw:
 		return strings.HasSuffix(have, want)
 	}
-	return n.ordered(strings.Compare(have, want))
+	// Not strings.Compare, which would move the buffer of foldView to the heap.
+	switch {
+	case have < want:
+		return n.ordered(-1)
+	case have > want:
+		return n.ordered(1)
+	}
+	return n.ordered(0)
 }
 
 func (n *node) ordered(c int) bool {

@@ -39,37 +39,12 @@ const (
 //
 // Canonical attributes normalize to themselves, so equal resources have equal encodings.
 func (rt *ResourceType) normalize(v Value, mode Mode) (Value, []Warning, error) {
-	if v.Kind != Object {
-		return Value{}, nil, invalidSyntax("A resource must be a JSON object.")
-	}
 	n := normalizer{rt: rt, mode: mode}
-	if err := n.envelope(v); err != nil {
-		return Value{}, nil, err
-	}
-	out, known, err := n.members(attrRef{}, rt.Core.Attributes, v)
+	v, err := n.resource(v)
 	if err != nil {
 		return Value{}, nil, err
 	}
-	for _, ext := range rt.Extensions {
-		ev, ok := v.Get(ext.ID)
-		if !ok {
-			continue
-		}
-		known++
-		members, err := n.extension(ext, ev)
-		if err != nil {
-			return Value{}, nil, err
-		}
-		if len(members) > 0 {
-			out = append(out, Member{Name: ext.ID, Value: Value{Kind: Object, Members: members}})
-		}
-	}
-	if known < len(v.Members) {
-		if err := n.unknown(attrRef{}, rt.Core.Attributes, v); err != nil {
-			return Value{}, nil, err
-		}
-	}
-	return Value{Kind: Object, Members: out}, n.warnings, nil
+	return v, n.warnings, nil
 }
 
 // schemasOf returns the value of schemas for these attributes: the core URN and each extension of
@@ -157,6 +132,38 @@ func clip(s string) string {
 		return strings.ToValidUTF8(s[:maxClip], "") + "…"
 	}
 	return s
+}
+
+// resource reads a whole resource.
+func (n *normalizer) resource(v Value) (Value, error) {
+	if v.Kind != Object {
+		return Value{}, invalidSyntax("A resource must be a JSON object.")
+	}
+	if err := n.envelope(v); err != nil {
+		return Value{}, err
+	}
+	out, known, err := n.members(attrRef{}, n.rt.Core.Attributes, v)
+	if err != nil {
+		return Value{}, err
+	}
+	for _, ext := range n.rt.Extensions {
+		object, ok := v.Get(ext.ID)
+		if !ok {
+			continue
+		}
+		known++
+		members, err := n.extension(ext, object)
+		if err != nil {
+			return Value{}, err
+		}
+		if len(members) > 0 {
+			out = append(out, Member{Name: ext.ID, Value: Value{Kind: Object, Members: members}})
+		}
+	}
+	if known < len(v.Members) {
+		err = n.unknown(attrRef{}, n.rt.Core.Attributes, v)
+	}
+	return Value{Kind: Object, Members: out}, err
 }
 
 // envelope checks what every resource carries and the server writes itself.

@@ -338,7 +338,7 @@ func (r *patchReader) elementStep(step patchStep, value Value) error {
 	if err != nil {
 		return err
 	}
-	step.value = v
+	step.value = Value{Kind: Object, Members: v.Members}
 	for _, m := range value.Members {
 		if sub := find(ref.attr.Sub, m.Name); sub != nil && sub.Mutability != "readOnly" && m.Value.empty() {
 			step.drop = append(step.drop, sub.Name)
@@ -605,7 +605,7 @@ func (r *patchRun) elements(s *patchStep, old []Value) ([]Value, error) {
 	case s.path.filter != nil:
 		return r.matching(s, list)
 	case s.path.ref.sub != nil:
-		return r.preferred(s, list), nil
+		return preferred(s, list), nil
 	case s.unassign:
 		return nil, nil
 	case s.verb == patchRemove:
@@ -701,10 +701,14 @@ func change(s *patchStep, e Value) Value {
 	return mergeObject(a.Sub, e, s.value)
 }
 
-// preferred carries out a step on attr.sub without a filter. It means the element that stands for
-// the attribute: the primary one, or the first; where there is none, a new one.
-func (r *patchRun) preferred(s *patchStep, list []Value) []Value {
-	if s.unassign && len(list) == 0 {
+// preferred carries out a step on attr.sub without a filter. A value goes to the element that
+// stands for the attribute: the primary one, or the first, or a new one. Without a value all lose
+// theirs; one at a time would take another one with each repetition.
+func preferred(s *patchStep, list []Value) []Value {
+	if s.unassign {
+		for i := range list {
+			list[i] = dropMember(list[i], s.path.ref.sub.Name)
+		}
 		return list
 	}
 	if len(list) == 0 {
@@ -715,10 +719,6 @@ func (r *patchRun) preferred(s *patchStep, list []Value) []Value {
 		list = append(list, e)
 	}
 	i := max(0, slices.IndexFunc(list, isPrimary))
-	if s.unassign {
-		list[i] = dropMember(list[i], s.path.ref.sub.Name)
-		return list
-	}
 	list[i] = change(s, list[i])
 	return promote(list, i)
 }

@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"bytes"
 	"math"
 	"strings"
 	"unicode/utf16"
@@ -247,6 +248,9 @@ func decodeRaw(raw []byte) Value {
 
 // aliasRaw is decodeRaw without the copy: the result is valid only while raw is, and unchanged.
 func aliasRaw(raw []byte) Value {
+	if n := len(raw); n > 1 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 {
+		return Value{Kind: String, Text: unsafeString(raw[1 : n-1])} // the usual case, quickly
+	}
 	v, _ := parseText(unsafeString(raw), storedDepth, true)
 	return v
 }
@@ -255,9 +259,7 @@ func aliasRaw(raw []byte) Value {
 const storedDepth = 64
 
 func parseText(text string, maxDepth int, trusted bool) (Value, *Error) {
-	var kids [24]uint32 // on the stack: enough for a user
-	var names [24]string
-	c := checker{text: text, maxDepth: maxDepth, trusted: trusted, kids: kids[:0], names: names[:0],
+	c := checker{text: text, maxDepth: maxDepth, trusted: trusted,
 		room: max(treeFloor, treeFactor*len(text))}
 	if trusted {
 		c.room = math.MaxInt
@@ -283,10 +285,28 @@ type checker struct {
 	maxDepth int
 	trusted  bool     // we wrote the text: no search for duplicates
 	room     int      // memory that the tree may still need
-	kids     []uint32 // number of children of each list and object, in the order in which they open
+	nested   int      // lists and objects so far
+	kids     counts   // children of each of them
 	elems    int      // elements of all lists
 	members  int      // members of all objects
 	names    []string // names of the members of the open objects
+}
+
+// counts are the numbers of children of the lists and objects of a text, in the order in which
+// they open. Those of a user fit in without an allocation.
+type counts struct {
+	first [24]uint32
+	more  []uint32
+}
+
+func (c *counts) of(id int) *uint32 {
+	if id < len(c.first) {
+		return &c.first[id]
+	}
+	if id -= len(c.first); id == len(c.more) {
+		c.more = append(c.more, 0)
+	}
+	return &c.more[id]
 }
 
 func (c *checker) fail(what string) *Error {
@@ -338,12 +358,11 @@ func (c *checker) value() *Error {
 	}
 	switch b := c.text[c.pos]; {
 	case b == '{':
-		return c.nested(true)
+		return c.enter(true)
 	case b == '[':
-		return c.nested(false)
+		return c.enter(false)
 	case b == '"':
-		_, err := c.str()
-		return err
+		return c.str()
 	case b == 't':
 		return c.word("true")
 	case b == 'f':
@@ -356,15 +375,17 @@ func (c *checker) value() *Error {
 	return c.fail("unexpected character")
 }
 
-// nested counts the depth before it goes down, so that no text can exhaust the stack.
-func (c *checker) nested(object bool) (err *Error) {
+// enter counts the depth before it goes down, so that no text can exhaust the stack.
+func (c *checker) enter(object bool) (err *Error) {
 	if c.depth == c.maxDepth {
 		return invalidSyntax("The body is nested deeper than %d levels at byte %d.", c.maxDepth, c.pos+1)
 	}
 	c.depth++
 	c.pos++
-	c.kids = append(c.kids, 0)
-	if id := len(c.kids) - 1; object {
+	id := c.nested
+	c.nested++
+	*c.kids.of(id) = 0
+	if object {
 		err = c.object(id)
 	} else {
 		err = c.list(id)
@@ -390,7 +411,7 @@ func (c *checker) list(id int) *Error {
 		if err := c.value(); err != nil {
 			return err
 		}
-		c.kids[id]++
+		*c.kids.of(id)++
 		c.elems++
 		if err := c.charge(unsafe.Sizeof(Value{})); err != nil {
 			return err
@@ -420,11 +441,10 @@ func (c *checker) object(id int) *Error {
 			return c.fail("no name of a member")
 		}
 		start := c.pos
-		name, err := c.str()
-		if err != nil {
+		if err := c.str(); err != nil {
 			return err
 		}
-		if !c.trusted && !c.unique(name, base, &seen) {
+		if !c.trusted && !c.unique(unescape(c.text[start+1:c.pos-1]), base, &seen) {
 			c.pos = start
 			return c.fail("a second member of the same name")
 		}
@@ -436,7 +456,7 @@ func (c *checker) object(id int) *Error {
 		if err := c.value(); err != nil {
 			return err
 		}
-		c.kids[id]++
+		*c.kids.of(id)++
 		c.members++
 		if err := c.charge(unsafe.Sizeof(Member{})); err != nil {
 			return err
@@ -464,6 +484,9 @@ func (c *checker) unique(name string, base int, seen *map[string]struct{}) bool 
 			if equalFold(other, name) {
 				return false
 			}
+		}
+		if c.names == nil {
+			c.names = make([]string, 0, few)
 		}
 		c.names = append(c.names, name)
 		return true
@@ -552,37 +575,30 @@ func scanNumber(s string) int {
 	return i
 }
 
-// str checks the string that starts at pos and returns its text where it is a name; the text of
-// a string with escapes is a copy.
-func (c *checker) str() (string, *Error) {
-	start := c.pos + 1
-	escaped := false
-	for i := start; i < len(c.text); i++ {
+// str checks the string that starts at pos.
+func (c *checker) str() *Error {
+	for i := c.pos + 1; i < len(c.text); i++ {
 		switch b := c.text[i]; {
 		case b == '"':
 			c.pos = i + 1
-			if escaped {
-				return unescape(c.text[start:i]), nil
-			}
-			return c.text[start:i], nil
+			return nil
 		case b < 0x20:
 			c.pos = i
-			return "", c.fail("a control character in a string")
+			return c.fail("a control character in a string")
 		case b == '\\':
-			escaped = true
 			n, null := scanEscape(c.text[i:])
 			c.pos = i
 			if null {
-				return "", invalidValue("The body holds a NUL character at byte %d.", i+1)
+				return invalidValue("The body holds a NUL character at byte %d.", i+1)
 			}
 			if n == 0 {
-				return "", c.fail("malformed escape in a string")
+				return c.fail("malformed escape in a string")
 			}
 			i += n - 1
 		}
 	}
 	c.pos = len(c.text)
-	return "", c.fail("the end within a string")
+	return c.fail("the end within a string")
 }
 
 // scanEscape returns the length of the escape at the start of s, a pair of surrogates being one
@@ -675,7 +691,8 @@ func unescape(s string) string {
 type builder struct {
 	text    string
 	pos     int
-	kids    []uint32
+	kids    counts
+	opened  int // lists and objects so far
 	elems   []Value
 	members []Member
 }
@@ -736,14 +753,16 @@ func (b *builder) value() Value {
 
 // open enters a list or object and returns the number of its children.
 func (b *builder) open() int {
-	n := b.kids[0]
-	b.kids = b.kids[1:]
 	b.pos++
-	return int(n)
+	b.opened++
+	return int(*b.kids.of(b.opened - 1))
 }
 
 // take cuts the next n items off a slab; nobody can append over the rest of it.
 func take[T any](slab *[]T, n int) []T {
+	if n == 0 {
+		return nil
+	}
 	list := (*slab)[:n:n]
 	*slab = (*slab)[n:]
 	return list

@@ -114,9 +114,9 @@ func TestParseJSONAccepts(t *testing.T) {
 		"1e999":                          {Kind: Number, Text: "1e999"},
 		`"a\"\\\/b"`:                     {Kind: String, Text: `a"\/b`},
 		`"\b\f\n\r\t\u00e5\ud83d\ude00"`: {Kind: String, Text: "\b\f\n\r\tå😀"},
-		"[ ]":                            {Kind: Array, Elems: []Value{}},
-		"{ }":                            {Kind: Object, Members: []Member{}},
-		"[[],1]":                         {Kind: Array, Elems: []Value{{Kind: Array, Elems: []Value{}}, {Kind: Number, Text: "1"}}},
+		"[ ]":                            {Kind: Array},
+		"{ }":                            {Kind: Object},
+		"[[],1]":                         {Kind: Array, Elems: []Value{{Kind: Array}, {Kind: Number, Text: "1"}}},
 		// Folding is ASCII alone: these are other names than roles and k.
 		"{\"roles\":1 , \"role\u017f\":2,\"k\":3,\"\u212a\":4}": {Kind: Object, Members: []Member{
 			{"roles", Value{Kind: Number, Text: "1"}}, {"role\u017f", Value{Kind: Number, Text: "2"}},

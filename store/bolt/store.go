@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -31,10 +32,11 @@ type Options struct {
 	LockTimeout time.Duration
 
 	// For tests: the hook that bbolt opens its file with, other migrations than this version's,
-	// and the address space to map (negative: only what the file needs).
+	// the address space to map (negative: only what the file needs), and another commit.
 	openFile   func(string, int, os.FileMode) (*os.File, error)
 	migrations []migration
 	mapSize    int64
+	commit     func(*bbolt.Tx) error
 }
 
 // mapSize is the address space kept for the file from the start (on 64 bits). bbolt can map
@@ -52,7 +54,8 @@ type Store struct {
 	db     *bbolt.DB
 	file   *os.File // bbolt's; kept to close it when bbolt fails to open
 	path   string
-	mapped int64 // bytes of address space that the file may grow into while snapshots are open
+	mapped int64                 // bytes of address space that the file may grow into while snapshots are open
+	ending func(*bbolt.Tx) error // (*bbolt.Tx).Commit
 
 	tables   []*table // directory.Tables, then counters and meta
 	byTable  map[*directory.Table]*table
@@ -128,7 +131,7 @@ func create(path string, opts Options) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	opts.openFile = nil
+	opts.openFile, opts.commit = nil, nil
 	s, err := open(tmp, opts)
 	if err != nil {
 		return err
@@ -161,6 +164,10 @@ func open(path string, opts Options) (*Store, error) {
 		byName:  make(map[string]*table),
 		queue:   make(chan *call, maxBatch),
 		failed:  make(chan struct{}),
+		ending:  (*bbolt.Tx).Commit,
+	}
+	if opts.commit != nil {
+		s.ending = opts.commit
 	}
 	s.cond.L = &s.mu
 	for _, t := range directory.Tables {
@@ -221,9 +228,10 @@ func (s *Store) openFile(opts Options) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			if s.file != nil {
+				unlock(s.file)
 				s.file.Close()
 			}
-			err = fmt.Errorf("%w: %s cannot be opened: %v", directory.ErrDamaged, s.path, r)
+			err = fmt.Errorf("%w: %s cannot be opened: %s", directory.ErrDamaged, s.path, describe(r))
 		}
 	}()
 	s.db, err = bbolt.Open(s.path, 0o600, bopts)
@@ -232,15 +240,16 @@ func (s *Store) openFile(opts Options) (err error) {
 		bopts.InitialMmapSize, s.mapped = 0, 0
 		s.db, err = bbolt.Open(s.path, 0o600, bopts)
 	}
+	var errno syscall.Errno
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("%w: %s: stop the other process, or give this one another data folder", directory.ErrLocked, s.path)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return fmt.Errorf("%w: %s: %v", directory.ErrDamaged, s.path, err)
-	default:
+	case errors.As(err, &errno):
 		return fmt.Errorf("store: open %s: %w", s.path, err)
+	default: // bbolt does not like what is in the file
+		return fmt.Errorf("%w: %s: %v", directory.ErrDamaged, s.path, err)
 	}
 }
 
@@ -333,6 +342,7 @@ func (s *Store) Stats() directory.StoreStats {
 type snapshot struct {
 	tx    *bbolt.Tx
 	pages pages
+	root  tree   // names of tables -> trees
 	trees []tree // by table.index
 	refs  int
 }
@@ -346,7 +356,7 @@ func (s *Store) snapshot() (_ *snapshot, err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", directory.ErrDamaged, r)
+			err = fmt.Errorf("%w: %s: %s", directory.ErrDamaged, s.path, describe(r))
 		}
 		if err != nil {
 			tx.Rollback()
@@ -365,8 +375,8 @@ func (s *Store) snapshot() (_ *snapshot, err error) {
 		snap.trees[i].t = t
 	}
 	// The root bucket maps each table's name to its root page, or to all of a small table.
-	root := tree{t: rootTable, pages: &snap.pages, root: uint64(tx.Cursor().Bucket().Root())}
-	c := root.cursor()
+	snap.root = tree{t: rootTable, pages: &snap.pages, root: uint64(tx.Cursor().Bucket().Root())}
+	c := snap.root.cursor()
 	defer c.release()
 	for err := c.end(false); ; err = c.next() {
 		if err != nil {
@@ -382,7 +392,7 @@ func (s *Store) snapshot() (_ *snapshot, err error) {
 			return nil, c.damaged(nil, err)
 		}
 		if flags != 1 || len(value) < bucketHeader {
-			return nil, root.t.damaged(name, "not a table")
+			return nil, rootTable.damaged(name, "not a table")
 		}
 		t := s.byName[string(name)]
 		if t == nil {
@@ -496,7 +506,7 @@ func (r *reader) Scan(t *directory.Table, rg directory.Range, fn func(key, value
 			return
 		}
 		if r := recover(); r != nil {
-			err = tr.t.damaged(nil, fmt.Sprint(r))
+			err = tr.t.damaged(nil, describe(r))
 		}
 	}()
 	return tr.scan(rg, func(key, value []byte) bool {
@@ -535,8 +545,16 @@ func (t *table) checkPrefix(prefix []byte) error {
 // unreadable page faults.
 func (tr *tree) recoverDamage(err *error) {
 	if r := recover(); r != nil {
-		*err = tr.t.damaged(nil, fmt.Sprint(r))
+		*err = tr.t.damaged(nil, describe(r))
 	}
+}
+
+// describe puts a panic from reading the file in words.
+func describe(r any) string {
+	if fault, ok := r.(interface{ Addr() uintptr }); ok && fault.Addr() != 0 {
+		return "part of the file cannot be read"
+	}
+	return fmt.Sprint(r)
 }
 
 // Numbers live in the counters bucket, 8 bytes big-endian each.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -171,15 +172,18 @@ type batch struct {
 	errs   []error
 	bytes  int
 	writes int   // of updates that have succeeded
-	broken error // no commit: the transaction is in an unknown state
+	broken error // no commit: bbolt's transaction is in an unknown state
 	undo   []undo
-	key    []byte // scratch for counterKey
+	key    []byte // scratch
 }
 
-// batchTable holds the records of one table that the batch has changed.
+// batchTable holds what the batch has changed in one table. bbolt gets it late and in key order:
+// a row among thousands of others in one transaction costs it a move of them all, a row behind
+// them nothing, and what a failing update has written it need never know.
 type batchTable struct {
 	bucket  *bbolt.Bucket
 	changed map[string][]byte // key -> sealed record, nil when deleted
+	pending []string          // keys whose records bbolt does not have yet
 }
 
 // undo is how one write of the running update is taken back.
@@ -235,23 +239,11 @@ func (b *batch) protect(fn func(directory.Writer) error) (err error) {
 
 // rollback takes back what the running update has written.
 func (b *batch) rollback() {
-	if b.broken != nil {
-		return
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			b.broken = fmt.Errorf("store: cannot take back writes: %v", r)
-		}
-	}()
 	for i := len(b.undo) - 1; i >= 0; i-- {
-		u := &b.undo[i]
-		if u.t == nil {
+		if u := &b.undo[i]; u.t == nil {
 			b.number[u.key] = u.n
-			continue
-		}
-		if err := b.apply(u.t, u.key, u.prev); err != nil {
-			b.broken = fmt.Errorf("store: cannot take back writes: %w", err)
-			return
+		} else {
+			b.apply(u.t, u.key, u.prev)
 		}
 	}
 	clear(b.undo)
@@ -298,7 +290,7 @@ func (b *batch) abort() {
 // commit makes the batch durable and then visible. After an error nobody knows what is on disk,
 // so the store fails; the snapshot from before stays what View shows.
 func (s *Store) commit(b *batch) error {
-	err := b.flush()
+	err := b.prepare()
 	if err != nil {
 		// Nothing has gone to disk.
 		b.abort()
@@ -346,56 +338,74 @@ func (b *batch) written() (n int) {
 func (b *batch) commit() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("commit: %v", r)
+			err = fmt.Errorf("commit: %s", describe(r))
 			defer func() { recover() }() // the transaction may be in pieces
 			b.tx.Rollback()
 		}
 	}()
-	return b.tx.Commit()
+	return b.s.ending(b.tx)
 }
 
-// flush writes the changed counters.
-func (b *batch) flush() (err error) {
+// prepare gives bbolt all that the batch has changed, including the counters.
+func (b *batch) prepare() (err error) {
+	counters, meta := b.s.counters, b.s.meta
 	defer func() {
 		if r := recover(); r != nil {
-			err = b.s.counters.damaged(nil, fmt.Sprint(r))
+			err = fmt.Errorf("%w: %s", directory.ErrDamaged, describe(r))
 		}
 	}()
-	counters := b.s.counters
 	for key, n := range b.number {
 		prev, err := b.base.trees[counters.index].number([]byte(key))
 		if err != nil {
 			return err
 		}
-		if n == prev {
-			continue
-		}
-		var rec []byte
-		if n != 0 {
-			rec = counters.seal([]byte(key), numberBytes(n))
-		}
-		if err := b.apply(counters, key, rec); err != nil {
-			return err
+		switch {
+		case n == prev:
+		case n == 0:
+			b.apply(counters, key, nil)
+		default:
+			b.apply(counters, key, counters.seal([]byte(key), numberBytes(n)))
 		}
 	}
 	n, err := b.s.nextCommit(b.base)
 	if err != nil {
 		return err
 	}
-	return b.apply(b.s.meta, string(metaCommits), b.s.meta.seal(metaCommits, numberBytes(n)))
+	b.apply(meta, string(metaCommits), meta.seal(metaCommits, numberBytes(n)))
+	for _, t := range b.s.tables {
+		if err := b.flush(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// apply puts a sealed record into the transaction, or deletes it when rec is nil.
-func (b *batch) apply(t *table, key string, rec []byte) error {
+// apply changes a record of the transaction; rec is sealed, or nil to delete it. The committed
+// pages on the way to key must have been read before, because bbolt trusts them.
+func (b *batch) apply(t *table, key string, rec []byte) {
 	bt := &b.tables[t.index]
-	if bt.bucket == nil {
-		if b.tx == nil {
-			tx, err := b.s.db.Begin(true)
-			if err != nil {
-				return fmt.Errorf("store: %w", err)
-			}
-			b.tx = tx
+	if bt.changed == nil {
+		bt.changed = make(map[string][]byte)
+	}
+	bt.changed[key] = rec
+	bt.pending = append(bt.pending, key)
+	b.bytes += len(key) + len(rec)
+}
+
+// flush gives bbolt what it does not have yet of one table.
+func (b *batch) flush(t *table) error {
+	bt := &b.tables[t.index]
+	if len(bt.pending) == 0 {
+		return nil
+	}
+	if b.tx == nil {
+		tx, err := b.s.db.Begin(true)
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
 		}
+		b.tx = tx
+	}
+	if bt.bucket == nil {
 		bt.bucket = b.tx.Bucket([]byte(t.Name))
 		if bt.bucket == nil {
 			return fmt.Errorf("%w: table %s is missing", directory.ErrDamaged, t.Name)
@@ -403,19 +413,21 @@ func (b *batch) apply(t *table, key string, rec []byte) error {
 		if t.Sequential {
 			bt.bucket.FillPercent = 0.9
 		}
-		bt.changed = make(map[string][]byte)
 	}
-	var err error
-	if rec == nil {
-		err = bt.bucket.Delete([]byte(key))
-	} else {
-		err = bt.bucket.Put([]byte(key), rec)
+	slices.Sort(bt.pending)
+	for _, k := range slices.Compact(bt.pending) {
+		var err error
+		b.key = append(b.key[:0], k...)
+		if rec := bt.changed[k]; rec != nil {
+			err = bt.bucket.Put(b.key, rec)
+		} else {
+			err = bt.bucket.Delete(b.key)
+		}
+		if err != nil {
+			return fmt.Errorf("store: table %s: %w", t.Name, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("store: table %s: %w", t.Name, err)
-	}
-	bt.changed[key] = rec
-	b.bytes += len(key) + len(rec)
+	bt.pending = bt.pending[:0]
 	return nil
 }
 
@@ -524,34 +536,23 @@ func (w *writer) Delete(dt *directory.Table, key []byte) error {
 }
 
 // set replaces prev by rec; nil is no record.
-func (w *writer) set(t *table, key, prev, rec []byte) (err error) {
+func (w *writer) set(t *table, key, prev, rec []byte) error {
 	b := w.b
-	defer func() {
-		if r := recover(); r != nil {
-			b.broken = t.damaged(key, fmt.Sprint(r))
-			err = b.broken
+	if t.CountPrefix > 0 && (prev == nil) != (rec == nil) {
+		n, err := b.load(counterRows, t, key[:t.CountPrefix])
+		if err != nil {
+			return err
 		}
-	}()
+		if rec != nil {
+			n++
+		} else {
+			n--
+		}
+		b.store(n)
+	}
 	k := string(key)
-	// The undo comes first: an update that goes on after an error must still be taken back.
 	b.undo = append(b.undo, undo{t: t, key: k, prev: prev})
-	if err := b.apply(t, k, rec); err != nil {
-		b.broken = err
-		return err
-	}
-	if t.CountPrefix == 0 || (prev == nil) == (rec == nil) {
-		return nil
-	}
-	n, err := b.load(counterRows, t, key[:t.CountPrefix])
-	if err != nil {
-		return err
-	}
-	if rec != nil {
-		n++
-	} else {
-		n--
-	}
-	b.store(n)
+	b.apply(t, k, rec)
 	return nil
 }
 
@@ -619,7 +620,8 @@ func (w *writer) Scan(dt *directory.Table, r directory.Range, fn func(key, value
 			return
 		}
 		if r := recover(); r != nil {
-			err = t.damaged(nil, fmt.Sprint(r))
+			err = t.damaged(nil, describe(r))
+			w.b.broken = err // the panic may have come from a bbolt that was changing
 		}
 	}()
 	call := func(key, value []byte) bool {
@@ -634,15 +636,57 @@ func (w *writer) Scan(dt *directory.Table, r directory.Range, fn func(key, value
 	return w.b.scan(t, r, call)
 }
 
-// scan walks over a table that the batch has changed.
+// scan walks over a table that the batch has changed, through bbolt. It walks over the last
+// commit as well, one step ahead, and compares: bbolt trusts pages, so a row that only it shows
+// or hides must be one that the batch has changed.
 func (b *batch) scan(t *table, r directory.Range, fn func(key, value []byte) bool) error {
 	bd := rangeBounds(r)
 	if bd.none {
 		return nil
 	}
+	base := b.base.trees[t.index].cursor()
+	defer base.release()
+	if err := base.start(bd, r.Reverse); err != nil {
+		return err
+	}
+	if err := b.flush(t); err != nil {
+		b.broken = err
+		return err
+	}
+	changed := b.tables[t.index].changed
 	m := &mixed{c: b.tables[t.index].bucket.Cursor()}
 	m.start(bd, r.Reverse)
-	for skip := r.Skip; m.key != nil && bd.inside(m.key, r.Reverse); m.advance(r.Reverse) {
+	for skip := r.Skip; ; {
+		done := m.key == nil || !bd.inside(m.key, r.Reverse)
+		same := false
+		for base.depth > 0 && !same {
+			k, _, err := base.record()
+			if err != nil {
+				return err
+			}
+			if done && !bd.inside(k, r.Reverse) {
+				break
+			}
+			if !done {
+				if c := bytes.Compare(k, m.key); c == 0 {
+					same = true
+				} else if (c > 0) != r.Reverse {
+					break
+				}
+			}
+			if rec, ok := changed[string(k)]; !same && (!ok || rec != nil) {
+				return t.damaged(k, "record is hidden")
+			}
+			if err := base.advance(r.Reverse); err != nil {
+				return err
+			}
+		}
+		if done {
+			return nil
+		}
+		if !same && changed[string(m.key)] == nil {
+			return t.damaged(m.key, "record comes from nowhere")
+		}
 		value, err := t.open(m.key, m.rec)
 		if err != nil {
 			return err
@@ -652,8 +696,8 @@ func (b *batch) scan(t *table, r directory.Range, fn func(key, value []byte) boo
 		} else if !fn(m.key, value) {
 			return nil
 		}
+		m.advance(r.Reverse)
 	}
-	return nil
 }
 
 // mixed is a bbolt cursor in a transaction that has written.

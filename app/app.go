@@ -1,0 +1,389 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/scim"
+	"github.com/bizzstream/bizzscim/store"
+)
+
+// Options are what an App takes from outside besides its configuration. Zero values take the
+// defaults.
+type Options struct {
+	Now     func() time.Time    // default time.Now
+	NewID   func() directory.ID // default: UUID version 7
+	Logger  *slog.Logger        // default: nothing is logged
+	Version string              // of the program; default "dev"
+	Store   directory.Store     // default: the store in the data folder; App closes it
+	Client  *http.Client        // for calls to federated issuers; default: one with a time limit
+}
+
+// App is the running program. Its life is New, Start, Wait, Close.
+type App struct {
+	config  Config
+	options Options
+	log     *slog.Logger
+	store   directory.Store
+	service *directory.Service
+	bearer  *auth.Bearer
+	scim    *scim.Handler
+	admin   *admin
+	proxies proxies
+	metrics *metrics
+	handler http.Handler
+
+	draining atomic.Bool
+	servers  []*http.Server
+	addr     net.Addr
+	started  time.Time
+	socket   *socket
+
+	workers sync.WaitGroup
+	stop    context.CancelFunc // ends the workers
+	failed  chan error         // the first reason to end by itself
+	closing sync.Once
+	closed  error
+}
+
+// NewID makes a time-ordered id (UUID version 7, RFC 9562).
+func NewID() directory.ID { return directory.ID(uuid.Must(uuid.NewV7())) }
+
+// newService opens the store of a data folder, unless one is given, with the domain on top.
+func newService(c Config, o Options) (directory.Store, *directory.Service, error) {
+	st := o.Store
+	if st == nil {
+		notice, err := prepareFolder(c.Data)
+		if err != nil {
+			return nil, nil, err
+		}
+		if notice != "" {
+			o.Logger.Warn(notice)
+		}
+		if st, err = store.Open(filepath.Join(c.Data, storeFile)); err != nil {
+			return nil, nil, err
+		}
+	}
+	return st, directory.New(st, directory.Options{Now: o.Now, NewID: o.NewID, Normalize: norm.NFC.String}), nil
+}
+
+func (o Options) orDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = NewID
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Version = cmp.Or(o.Version, "dev")
+	return o
+}
+
+// New opens the store and wires the program; nothing is served before Start. A data folder that
+// others can read is made private or refused. Errors: *ConfigError; directory.ErrLocked when
+// another process uses the data folder.
+func New(c Config, o Options) (*App, error) {
+	c, o = c.orDefaults(), o.orDefaults()
+	if p := c.problems(); len(p) > 0 {
+		return nil, &ConfigError{p}
+	}
+	a := &App{config: c, options: o, log: o.Logger, failed: make(chan error, 1)}
+	for _, p := range c.TrustedProxies {
+		prefix, err := parsePrefix(p)
+		if err != nil {
+			return nil, &ConfigError{[]string{err.Error()}}
+		}
+		a.proxies = append(a.proxies, prefix)
+	}
+	var err error
+	if a.store, a.service, err = newService(c, o); err != nil {
+		if errors.Is(err, directory.ErrLocked) {
+			err = fmt.Errorf("another bizzscim serves the data folder %s: %w", c.Data, err)
+		}
+		return nil, err
+	}
+	a.bearer = auth.NewBearer(a.service, o.Now)
+	l := c.Limits
+	filter := scim.FilterLimits{Length: l.FilterLength, Depth: l.FilterDepth, Terms: l.FilterTerms}
+	a.scim = scim.NewHandler(scim.Config{
+		Service: a.service,
+		Auth:    noting{a.bearer},
+		Clients: auth.NewClients(a.service, o.Now, o.Client),
+		BaseURL: a.baseURL,
+		RemoteAddr: func(r *http.Request) string {
+			if c := exchangeOf(r.Context()).client; c.IsValid() {
+				return c.String()
+			}
+			return ""
+		},
+		RequestID: func(r *http.Request) string { return exchangeOf(r.Context()).id },
+		Limits: scim.Limits{BodyBytes: l.BodyBytes, JSONDepth: l.JSONDepth, Filter: filter,
+			Patch:       scim.PatchLimits{Operations: l.PatchOperations, Members: l.PatchMembers, Filter: filter},
+			PageDefault: l.PageDefault, PageMax: l.PageMax, RequestsPerSecond: l.RequestsPerSecond, Burst: l.Burst},
+		Now: o.Now,
+		Log: o.Logger,
+	})
+	a.admin = newAdmin(a.service, o, a.url)
+	a.admin.status = a.status
+	if c.MetricsListen != "" {
+		a.metrics = newMetrics(o.Version, a.store.Stats, func() bool { return a.ready(context.Background()) == "" })
+	}
+	a.handler = &edge{next: a.routes(), log: a.log, now: o.Now, proxies: a.proxies, metrics: a.metrics,
+		headerBytes: l.HeaderBytes, headerCount: l.HeaderCount, https: strings.HasPrefix(c.BaseURL, "https:")}
+	return a, nil
+}
+
+// routes is the router. The SCIM handler dispatches by itself on the path as it was sent.
+func (a *App) routes() http.Handler {
+	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	get := func(path string, h http.HandlerFunc) { r.HandleFunc(path, h).Methods(http.MethodGet, http.MethodHead) }
+	r.PathPrefix(scimPrefix).Handler(a.scim)
+	get("/livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
+	get("/readyz", a.serveReady)
+	get("/version", func(w http.ResponseWriter, _ *http.Request) {
+		text(w, http.StatusOK, "bizzscim "+a.options.Version+" "+runtime.Version())
+	})
+	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusNotFound, "not found") })
+	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", "GET, HEAD")
+		text(w, http.StatusMethodNotAllowed, "method not allowed")
+	})
+	return r
+}
+
+func text(w http.ResponseWriter, status int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(s + "\n"))
+}
+
+func (a *App) serveReady(w http.ResponseWriter, r *http.Request) {
+	if reason := a.ready(r.Context()); reason != "" {
+		text(w, http.StatusServiceUnavailable, reason)
+		return
+	}
+	text(w, http.StatusOK, "ok")
+}
+
+// ready says why the server should get no requests; empty when it should.
+func (a *App) ready(ctx context.Context) string {
+	if a.draining.Load() {
+		return "stopping"
+	}
+	if err := a.service.Ready(); err != nil {
+		return "the store failed: writes are refused until the server is started again"
+	}
+	if err := a.service.View(ctx, func(*directory.Snapshot) error { return nil }); err != nil {
+		return "the store does not answer"
+	}
+	return ""
+}
+
+// Service is the domain, for programs that run an App within themselves.
+func (a *App) Service() *directory.Service { return a.service }
+
+// Stats tells what the store holds and has done.
+func (a *App) Stats() directory.StoreStats { return a.store.Stats() }
+
+// Handler serves everything that Start serves on the public address.
+func (a *App) Handler() http.Handler { return a.handler }
+
+// Addr is the address that is listened on; nil before Start.
+func (a *App) Addr() net.Addr { return a.addr }
+
+// URL is the address by which the server is reached, without a slash at the end: base_url where
+// it is set, else that of the listener.
+func (a *App) URL() string { return a.url() }
+
+func (a *App) url() string {
+	if a.config.BaseURL != "" {
+		return a.config.BaseURL
+	}
+	if a.addr == nil {
+		return localURL(a.config.Listen)
+	}
+	return localURL(a.addr.String())
+}
+
+// localURL makes a URL of a listening address; one that means every address becomes this host.
+func localURL(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "http://" + address
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func (a *App) baseURL(r *http.Request) string {
+	if a.config.BaseURL != "" {
+		return a.config.BaseURL
+	}
+	return a.proxies.base(r, a.url())
+}
+
+// Start listens, serves and starts the workers, then returns. ctx bounds the start alone. After
+// an error, Close must still be called.
+func (a *App) Start(ctx context.Context) error {
+	for _, w := range a.config.Warnings() {
+		a.log.Warn(w)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", a.config.Listen)
+	if err != nil {
+		return fmt.Errorf("app: listen: %w", err)
+	}
+	a.addr, a.started = l.Addr(), a.options.Now()
+	var ml net.Listener
+	if a.config.MetricsListen != "" {
+		if ml, err = lc.Listen(ctx, "tcp", a.config.MetricsListen); err != nil {
+			l.Close()
+			return fmt.Errorf("app: listen for metrics: %w", err)
+		}
+	}
+	if a.socket, err = listenSocket(ctx, a.config.Data); err != nil {
+		l.Close()
+		if ml != nil {
+			ml.Close()
+		}
+		return err
+	}
+
+	var work context.Context
+	work, a.stop = context.WithCancel(context.WithoutCancel(ctx))
+	report := func(what string) func(error) {
+		return func(err error) { a.log.Error(what, "error", err) }
+	}
+	a.workers.Go(func() { a.service.WorkRuns(work, report("a step of a run failed")) })
+	a.workers.Go(func() { a.bearer.Run(work, report("the use of a token could not be noted")) })
+	a.workers.Go(func() { a.scim.Run(work, report("a failed request could not be logged")) })
+	a.workers.Go(func() { a.watchStore(work) })
+
+	a.serve(l, &http.Server{Handler: a.handler})
+	a.serve(a.socket, &http.Server{Handler: a.admin, ConnContext: withPeer})
+	if ml != nil {
+		a.serve(ml, &http.Server{Handler: a.metrics.handler()})
+		a.log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
+	}
+	a.log.Info("serving", "url", a.url(), "address", a.addr.String(), "data", a.config.Data, "version", a.options.Version)
+	return nil
+}
+
+// serve runs one server on one listener.
+func (a *App) serve(l net.Listener, s *http.Server) {
+	t := a.config.Timeouts
+	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = t.ReadHeader, t.Read, t.Write, t.Idle
+	s.MaxHeaderBytes = a.config.Limits.HeaderBytes // net/http lets 4 KiB more pass; the edge is exact
+	s.DisableGeneralOptionsHandler = true
+	s.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)
+	a.servers = append(a.servers, s)
+	a.workers.Go(func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.fail(fmt.Errorf("app: serve %s: %w", l.Addr(), err))
+		}
+	})
+}
+
+// watchStore ends the program when the store has failed: what is on disk is then unknown until it
+// is opened again.
+func (a *App) watchStore(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-a.store.Failed():
+		a.fail(fmt.Errorf("app: %w", directory.ErrFailed))
+	}
+}
+
+func (a *App) fail(err error) {
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+// Wait blocks until ctx ends, and then returns nil, or until the program cannot go on, and then
+// says why. Close must follow.
+func (a *App) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-a.failed:
+		return err
+	}
+}
+
+// Close stops in good order: /readyz says so, after the drain delay new requests are refused,
+// requests under way and the step of a run end, the store is closed. When ctx ends before the
+// requests do, they are cut off. It may be called more than once.
+func (a *App) Close(ctx context.Context) error {
+	a.closing.Do(func() { a.closed = a.close(ctx) })
+	return a.closed
+}
+
+func (a *App) close(ctx context.Context) error {
+	a.draining.Store(true)
+	if len(a.servers) > 0 && a.config.DrainDelay > 0 {
+		a.log.Info("draining", "for", a.config.DrainDelay.String())
+		select {
+		case <-ctx.Done():
+		case <-a.store.Failed():
+		case <-time.After(a.config.DrainDelay):
+		}
+	}
+	var problems []error
+	for _, s := range a.servers {
+		if err := s.Shutdown(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("app: requests were cut off: %w", err))
+			_ = s.Close() // their connections; what they still do ends before the store closes
+		}
+	}
+	if a.stop != nil {
+		a.stop()
+	}
+	a.workers.Wait()
+	if err := a.store.Close(); err != nil {
+		problems = append(problems, err)
+	}
+	a.socket.remove()
+	a.log.Info("stopped")
+	return errors.Join(problems...)
+}
+
+// Run starts the program and runs it until ctx ends or it cannot go on, then closes it within
+// the drain delay and stop timeout of the configuration. ready, if not nil, is called once it
+// serves.
+func (a *App) Run(ctx context.Context, ready func()) error {
+	err := a.Start(ctx)
+	if err == nil {
+		if ready != nil {
+			ready()
+		}
+		err = a.Wait(ctx)
+	}
+	// Cut off from ctx: it has ended, and closing takes its own time.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.DrainDelay+a.config.StopTimeout)
+	defer cancel()
+	return errors.Join(err, a.Close(stop))
+}

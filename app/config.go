@@ -1,0 +1,396 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// EnvPrefix starts the name of every environment variable that is read: "limits.body_bytes" of
+// the file is BIZZSCIM_LIMITS_BODY_BYTES.
+const EnvPrefix = "BIZZSCIM_"
+
+// Config is how the program is set up. The zero value of every field means its default, so the
+// zero Config is a working one.
+type Config struct {
+	Data           string        `yaml:"data" env:"DATA"`                       // folder with everything that is kept; default ./data
+	Listen         string        `yaml:"listen" env:"LISTEN"`                   // HOST:PORT; default 127.0.0.1:8080; port 0: any
+	BaseURL        string        `yaml:"base_url" env:"BASE_URL"`               // public address, such as https://scim.example.com; default: as each request names it
+	MetricsListen  string        `yaml:"metrics_listen" env:"METRICS_LISTEN"`   // HOST:PORT of the Prometheus metrics; default: none
+	TrustedProxies []string      `yaml:"trusted_proxies" env:"TRUSTED_PROXIES"` // addresses or CIDRs whose X-Forwarded-* headers are believed
+	DrainDelay     time.Duration `yaml:"drain_delay" env:"DRAIN_DELAY"`         // from "not ready" to refusing connections, when stopping; default 0
+	StopTimeout    time.Duration `yaml:"stop_timeout" env:"STOP_TIMEOUT"`       // for requests to end, after the drain delay; default 10 s
+	Log            LogConfig     `yaml:"log" envPrefix:"LOG_"`
+	Limits         Limits        `yaml:"limits" envPrefix:"LIMITS_"`
+	Timeouts       Timeouts      `yaml:"timeouts" envPrefix:"TIMEOUTS_"`
+}
+
+// LogConfig is what is logged and how.
+type LogConfig struct {
+	Level  string `yaml:"level" env:"LEVEL"`   // debug, info, warn, error; default info
+	Format string `yaml:"format" env:"FORMAT"` // text, json, auto (text on a terminal); default auto
+}
+
+// Limits bound what one request, and one tenant, may ask for.
+type Limits struct {
+	BodyBytes         int64 `yaml:"body_bytes" env:"BODY_BYTES"`                   // default 1 MiB
+	JSONDepth         int   `yaml:"json_depth" env:"JSON_DEPTH"`                   // default 32
+	FilterLength      int   `yaml:"filter_length" env:"FILTER_LENGTH"`             // characters; default 2,048
+	FilterDepth       int   `yaml:"filter_depth" env:"FILTER_DEPTH"`               // default 10
+	FilterTerms       int   `yaml:"filter_terms" env:"FILTER_TERMS"`               // default 50
+	PatchOperations   int   `yaml:"patch_operations" env:"PATCH_OPERATIONS"`       // default 100
+	PatchMembers      int   `yaml:"patch_members" env:"PATCH_MEMBERS"`             // default 1,000
+	PageDefault       int   `yaml:"page_default" env:"PAGE_DEFAULT"`               // resources; default 100
+	PageMax           int   `yaml:"page_max" env:"PAGE_MAX"`                       // resources; default 200, at most 1,000
+	HeaderBytes       int   `yaml:"header_bytes" env:"HEADER_BYTES"`               // of all headers; default 16 KiB
+	HeaderCount       int   `yaml:"header_count" env:"HEADER_COUNT"`               // default 100
+	RequestsPerSecond int   `yaml:"requests_per_second" env:"REQUESTS_PER_SECOND"` // of a tenant; default 500, never below 25
+	Burst             int   `yaml:"burst" env:"BURST"`                             // of a tenant; default 1,000, never below 25
+}
+
+// Timeouts of the HTTP server.
+type Timeouts struct {
+	ReadHeader time.Duration `yaml:"read_header" env:"READ_HEADER"` // default 5 s
+	Read       time.Duration `yaml:"read" env:"READ"`               // of a whole request; default 30 s
+	Write      time.Duration `yaml:"write" env:"WRITE"`             // from the end of the headers to the end of the answer; default 30 s
+	Idle       time.Duration `yaml:"idle" env:"IDLE"`               // between requests; default 120 s
+}
+
+// Source names where a configuration comes from. Later sources win: defaults, File, Environ, Flags.
+type Source struct {
+	File    string        // YAML; empty: none
+	Environ []string      // as os.Environ gives it
+	Flags   func(*Config) // sets what the command line says; nil: nothing
+}
+
+// ConfigError lists everything that is wrong with a configuration, not just the first.
+type ConfigError struct{ Problems []string }
+
+func (e *ConfigError) Error() string {
+	if len(e.Problems) == 1 {
+		return "configuration: " + e.Problems[0]
+	}
+	return "configuration:\n  " + strings.Join(e.Problems, "\n  ")
+}
+
+// LoadConfig reads a configuration with its defaults filled in. The error is a *ConfigError.
+func LoadConfig(s Source) (Config, error) {
+	var c Config
+	problems := c.readFile(s.File)
+	problems = append(problems, c.readEnviron(s.Environ)...)
+	if s.Flags != nil {
+		s.Flags(&c)
+	}
+	c = c.orDefaults()
+	if problems = append(problems, c.problems()...); len(problems) > 0 {
+		return c, &ConfigError{problems}
+	}
+	return c, nil
+}
+
+func (c *Config) readFile(name string) []string {
+	if name == "" {
+		return nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer f.Close()
+	d := yaml.NewDecoder(f)
+	d.KnownFields(true)
+	err = d.Decode(c)
+	var types *yaml.TypeError
+	switch {
+	case err == nil, errors.Is(err, io.EOF): // an empty file is all defaults
+	case errors.As(err, &types):
+		return slices.Collect(func(yield func(string) bool) {
+			for _, e := range types.Errors {
+				if !yield(name + ": " + unknownKey(e)) {
+					return
+				}
+			}
+		})
+	default:
+		return []string{name + ": " + err.Error()}
+	}
+	if err == nil && d.Decode(new(any)) == nil {
+		return []string{name + ": more than one document"}
+	}
+	return nil
+}
+
+// unknownKey says in the words of the file what the decoder says in those of Go.
+func unknownKey(text string) string {
+	line, key, ok := strings.Cut(text, ": field ")
+	key, _, found := strings.Cut(key, " not found in type ")
+	if !ok || !found {
+		return text
+	}
+	return line + ": unknown key " + key
+}
+
+func (c *Config) readEnviron(environ []string) (problems []string) {
+	vars := env.ToMap(environ)
+	for name, value := range vars {
+		if value == "" { // an empty variable is one that is not set
+			delete(vars, name)
+		}
+	}
+	err := env.ParseWithOptions(c, env.Options{Prefix: EnvPrefix, Environment: vars})
+	var all env.AggregateError
+	var one env.ParseError
+	switch {
+	case err == nil:
+	case errors.As(err, &all):
+		for _, e := range all.Errors {
+			if errors.As(e, &one) {
+				problems = append(problems, fmt.Sprintf("%s: %v", variable(reflect.TypeFor[Config](), one.Name, EnvPrefix), plain(one.Err)))
+				continue
+			}
+			problems = append(problems, "environment: "+e.Error())
+		}
+	default:
+		problems = append(problems, "environment: "+err.Error())
+	}
+	return problems
+}
+
+// variable finds the name of the environment variable of a field.
+func variable(t reflect.Type, field, prefix string) string {
+	for f := range t.Fields() {
+		if nested, ok := f.Tag.Lookup("envPrefix"); ok {
+			if name := variable(f.Type, field, prefix+nested); name != "" {
+				return name
+			}
+		} else if f.Name == field {
+			return prefix + f.Tag.Get("env")
+		}
+	}
+	return ""
+}
+
+// plain takes the name of the Go function out of the error of a number.
+func plain(err error) string {
+	var n *strconv.NumError
+	if errors.As(err, &n) {
+		return fmt.Sprintf("%q: %v", n.Num, n.Err)
+	}
+	return err.Error()
+}
+
+func (c Config) orDefaults() Config {
+	c.Data = cmp.Or(c.Data, "data")
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8080")
+	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
+	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
+	c.Log.Level = cmp.Or(c.Log.Level, "info")
+	c.Log.Format = cmp.Or(c.Log.Format, "auto")
+	l := &c.Limits
+	l.BodyBytes = cmp.Or(l.BodyBytes, 1<<20)
+	l.JSONDepth = cmp.Or(l.JSONDepth, 32)
+	l.FilterLength = cmp.Or(l.FilterLength, 2048)
+	l.FilterDepth = cmp.Or(l.FilterDepth, 10)
+	l.FilterTerms = cmp.Or(l.FilterTerms, 50)
+	l.PatchOperations = cmp.Or(l.PatchOperations, 100)
+	l.PatchMembers = cmp.Or(l.PatchMembers, 1000)
+	l.PageDefault = cmp.Or(l.PageDefault, 100)
+	l.PageMax = cmp.Or(l.PageMax, 200)
+	l.HeaderBytes = cmp.Or(l.HeaderBytes, 16<<10)
+	l.HeaderCount = cmp.Or(l.HeaderCount, 100)
+	l.RequestsPerSecond = cmp.Or(l.RequestsPerSecond, 500)
+	l.Burst = cmp.Or(l.Burst, 1000)
+	t := &c.Timeouts
+	t.ReadHeader = cmp.Or(t.ReadHeader, 5*time.Second)
+	t.Read = cmp.Or(t.Read, 30*time.Second)
+	t.Write = cmp.Or(t.Write, 30*time.Second)
+	t.Idle = cmp.Or(t.Idle, 120*time.Second)
+	return c
+}
+
+// problems lists what is wrong with a configuration whose defaults are filled in.
+func (c *Config) problems() (all []string) {
+	bad := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	address := func(name, value string) {
+		host, port, err := net.SplitHostPort(value)
+		if err != nil || host != "" && strings.ContainsAny(host, " /") {
+			bad("%s: %q is not HOST:PORT", name, value)
+		} else if _, err := net.LookupPort("tcp", port); err != nil {
+			bad("%s: %q is not a port", name, port)
+		}
+	}
+	address("listen", c.Listen)
+	if c.MetricsListen != "" {
+		address("metrics_listen", c.MetricsListen)
+		if c.MetricsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+			bad("metrics_listen: must be another address than listen")
+		}
+	}
+	if c.BaseURL != "" {
+		u, err := url.Parse(c.BaseURL)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			bad("base_url: %q is not of the form https://HOST", c.BaseURL)
+		}
+	}
+	for _, p := range c.TrustedProxies {
+		if _, err := parsePrefix(p); err != nil {
+			bad("trusted_proxies: %q is neither an address nor a CIDR", p)
+		}
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		bad("log.level: %q is not one of debug, info, warn, error", c.Log.Level)
+	}
+	if !slices.Contains([]string{"auto", "text", "json"}, c.Log.Format) {
+		bad("log.format: %q is not one of auto, text, json", c.Log.Format)
+	}
+	between := func(name string, value, least, most int64) {
+		if value < least || value > most {
+			bad("%s: %d is not between %d and %d", name, value, least, most)
+		}
+	}
+	l := c.Limits
+	between("limits.body_bytes", l.BodyBytes, 1<<10, 1<<30)
+	between("limits.json_depth", int64(l.JSONDepth), 4, 1000)
+	between("limits.filter_length", int64(l.FilterLength), 64, 1<<16)
+	between("limits.filter_depth", int64(l.FilterDepth), 1, 100)
+	between("limits.filter_terms", int64(l.FilterTerms), 1, 1000)
+	between("limits.patch_operations", int64(l.PatchOperations), 1, 10_000)
+	between("limits.patch_members", int64(l.PatchMembers), 1, 100_000)
+	between("limits.page_default", int64(l.PageDefault), 1, 1000)
+	between("limits.page_max", int64(l.PageMax), 1, 1000)
+	if l.PageDefault > l.PageMax {
+		bad("limits.page_default: %d is more than limits.page_max (%d)", l.PageDefault, l.PageMax)
+	}
+	between("limits.header_bytes", int64(l.HeaderBytes), 4<<10, 1<<20)
+	between("limits.header_count", int64(l.HeaderCount), 10, 10_000)
+	between("limits.requests_per_second", int64(l.RequestsPerSecond), directory.MinRequestsPerSecond, directory.MaxRequestsPerSecond)
+	between("limits.burst", int64(l.Burst), directory.MinRequestsPerSecond, directory.MaxRequestsPerSecond)
+	time := func(name string, value, least, most time.Duration) {
+		if value < least || value > most {
+			bad("%s: %s is not between %s and %s", name, value, least, most)
+		}
+	}
+	const second = 1e9
+	t := c.Timeouts
+	time("timeouts.read_header", t.ReadHeader, second/10, 600*second)
+	time("timeouts.read", t.Read, second/10, 3600*second)
+	time("timeouts.write", t.Write, second/10, 3600*second)
+	time("timeouts.idle", t.Idle, second/10, 3600*second)
+	time("drain_delay", c.DrainDelay, 0, 600*second)
+	time("stop_timeout", c.StopTimeout, second/10, 600*second)
+	return all
+}
+
+// Warnings lists settings that work and that somebody should know of. The rule: what lets others
+// read the data is refused (see the data folder in New); what only may do harm, depending on what
+// stands in front of the server, is a warning.
+func (c Config) Warnings() (all []string) {
+	c = c.orDefaults()
+	if !loopbackAddress(c.Listen) && len(c.TrustedProxies) == 0 {
+		all = append(all, "listening on "+c.Listen+" without TLS: tokens cross the network in the clear unless a proxy in front ends TLS; name it in trusted_proxies, or listen on 127.0.0.1")
+	}
+	if !loopbackAddress(c.Listen) && c.BaseURL == "" {
+		all = append(all, "base_url is not set: absolute locations follow the Host header that each client sends")
+	}
+	if strings.HasPrefix(c.BaseURL, "http:") && !loopbackAddress(strings.TrimPrefix(c.BaseURL, "http://")) {
+		all = append(all, "base_url is not https: Entra refuses it, and tokens cross the network in the clear")
+	}
+	if c.MetricsListen != "" && !loopbackAddress(c.MetricsListen) {
+		all = append(all, "metrics are open to everyone who reaches "+c.MetricsListen)
+	}
+	for _, p := range c.TrustedProxies {
+		if prefix, err := parsePrefix(p); err == nil && prefix.Bits() == 0 {
+			all = append(all, "trusted_proxies trusts everybody ("+p+"): any client can claim to be another address or host")
+		}
+	}
+	return all
+}
+
+// UnknownEnviron lists variables of our prefix that mean nothing, for a warning: they may be
+// typing mistakes. They are no errors, because an orchestrator sets some of its own (a Kubernetes
+// service of our name makes BIZZSCIM_PORT). known are names beyond the configuration's.
+func UnknownEnviron(environ []string, known ...string) (names []string) {
+	params, err := env.GetFieldParamsWithOptions(&Config{}, env.Options{Prefix: EnvPrefix})
+	if err != nil {
+		return nil
+	}
+	for _, p := range params {
+		known = append(known, p.Key)
+	}
+	for _, e := range environ {
+		name, _, _ := strings.Cut(e, "=")
+		if rest, ok := strings.CutPrefix(name, EnvPrefix); ok && !slices.Contains(known, name) &&
+			!strings.HasPrefix(rest, "PORT") && !strings.HasPrefix(rest, "SERVICE_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// WriteYAML writes a configuration, with its defaults, in the form of the file.
+func (c Config) WriteYAML(w io.Writer) error {
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	if err := e.Encode(c.orDefaults()); err != nil {
+		return err
+	}
+	return e.Close()
+}
+
+// parsePrefix reads a CIDR or a single address.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Unmap().Prefix(addr.Unmap().BitLen())
+	}
+	p, err := netip.ParsePrefix(s)
+	if err == nil && p.Addr().Is4In6() && p.Bits() >= 96 {
+		return p.Addr().Unmap().Prefix(p.Bits() - 96)
+	}
+	return p, err
+}
+
+// loopbackAddress reports whether HOST or HOST:PORT can only be reached from this machine.
+func loopbackAddress(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// logger makes the program's logger.
+func (l LogConfig) logger(w io.Writer, terminal bool) *slog.Logger {
+	var o slog.HandlerOptions
+	var level slog.Level
+	if level.UnmarshalText([]byte(l.Level)) == nil {
+		o.Level = level
+	}
+	if l.Format == "text" || l.Format != "json" && terminal {
+		return slog.New(slog.NewTextHandler(w, &o))
+	}
+	return slog.New(slog.NewJSONHandler(w, &o))
+}
+
+// NewLogger makes the logger that a configuration asks for.
+func NewLogger(c Config, w io.Writer, terminal bool) *slog.Logger {
+	return c.orDefaults().Log.logger(w, terminal)
+}

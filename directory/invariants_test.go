@@ -1,0 +1,370 @@
+package directory_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// rows is the content of one table.
+type rows map[string]string
+
+// books is the whole store, read without a Service, to be balanced against itself.
+type books struct {
+	tables map[string]rows
+	want   map[string]rows // tables that follow from others
+
+	users    map[[2]directory.ID]*directory.User // tenant, id
+	groups   map[[2]directory.ID]*directory.Group
+	accounts map[directory.ID]*directory.Account
+	envs     map[directory.ID]*directory.Environment
+}
+
+// primary tables hold what is known; all others follow from them.
+var primary = []string{"settings", "organizations", "environments", "tenants", "accounts", "former", "users", "groups", "members",
+	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "runs"}
+
+// id reads the nth id of a key.
+func id(k string, n int) (id directory.ID) {
+	copy(id[:], k[16*n:])
+	return id
+}
+
+// checkInvariants recomputes every index from the primary rows and compares both ways, and every
+// access from the rules. It must hold after every change, whatever came before.
+func checkInvariants(w *world) {
+	w.Helper()
+	b := &books{tables: map[string]rows{}, want: map[string]rows{}, users: map[[2]directory.ID]*directory.User{},
+		groups: map[[2]directory.ID]*directory.Group{}, accounts: map[directory.ID]*directory.Account{}, envs: map[directory.ID]*directory.Environment{}}
+	for _, t := range directory.Tables {
+		b.tables[t.Name] = rows{}
+		if !slices.Contains(primary, t.Name) {
+			b.want[t.Name] = rows{}
+		}
+	}
+	for k, v := range w.dump() {
+		name, k, _ := strings.Cut(k, "\x00")
+		b.tables[name][k] = v
+	}
+	view(w, func(s *directory.Snapshot) (bool, error) { return true, b.load(s) })
+	b.expectNames(w)
+	b.expectUsers(w)
+	b.expectGroups(w)
+	b.expectAccesses(w)
+	b.expectCredentials(w)
+	b.expectLogs(w)
+	for name, want := range b.want {
+		if !maps.Equal(want, b.tables[name]) {
+			w.Errorf("table %s does not follow from the others (-want +got):\n%s", name, cmp.Diff(want, b.tables[name]))
+		}
+	}
+	if err := w.svc.VerifyAudit(context.Background()); err != nil {
+		w.Errorf("VerifyAudit: %v", err)
+	}
+}
+
+func (b *books) expect(table string, key []byte, value string) {
+	if _, ok := b.want[table]; !ok {
+		panic("no index " + table)
+	}
+	b.want[table][string(key)] = value
+}
+
+// load decodes the resources. Snapshot is only asked for rows whose keys are known.
+func (b *books) load(s *directory.Snapshot) (err error) {
+	for k := range b.tables["users"] {
+		u, err := s.User(id(k, 0), id(k, 1))
+		if err != nil {
+			return err
+		}
+		u.Attributes, u.Schemas = bytes.Clone(u.Attributes), bytes.Clone(u.Schemas)
+		b.users[[2]directory.ID{u.TenantID, u.ID}] = u
+	}
+	for k := range b.tables["groups"] {
+		g, err := s.Group(id(k, 0), id(k, 1))
+		if err != nil {
+			return err
+		}
+		g.Attributes, g.Schemas = bytes.Clone(g.Attributes), bytes.Clone(g.Schemas)
+		b.groups[[2]directory.ID{g.TenantID, g.ID}] = g
+	}
+	for k := range b.tables["accounts"] {
+		if b.accounts[id(k, 0)], err = s.Account(id(k, 0)); err != nil {
+			return err
+		}
+	}
+	for k := range b.tables["environments"] {
+		if b.envs[id(k, 0)], err = s.Environment(id(k, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func decoded[T any](w *world, v string) *T {
+	x := new(T)
+	if err := json.Unmarshal([]byte(v), x); err != nil {
+		w.Errorf("%T: %v", *x, err)
+	}
+	return x
+}
+
+func (b *books) expectNames(w *world) {
+	for k, v := range b.tables["organizations"] {
+		b.expect("organization_name", cat(w.svc.Fold(decoded[directory.Organization](w, v).Name)), k)
+	}
+	for k, v := range b.tables["tenants"] {
+		b.expect("tenant_name", cat(w.svc.Fold(decoded[directory.Tenant](w, v).Name)), k)
+	}
+	for k, e := range b.envs {
+		b.expect("environment_name", cat(e.OrganizationID, w.svc.Fold(e.Name)), string(k[:]))
+		if !e.Integration.Enabled {
+			continue
+		}
+		b.expect("environment_tenant", cat(e.Integration.TenantID, e.ID), "")
+		for _, g := range e.Integration.Groups {
+			b.expect("environment_group", cat(e.Integration.TenantID, g, byte(0), e.ID), "")
+		}
+	}
+	for _, a := range b.accounts {
+		if a.TenantID.IsZero() {
+			b.expect("account_email", cat(w.svc.Fold(a.Email), byte(0), a.ID), "")
+		}
+	}
+}
+
+func (b *books) expectUsers(w *world) {
+	count := map[directory.ID]int64{}
+	for _, u := range b.users {
+		count[u.TenantID]++
+		if in := userInput(u.Profile); !bytes.Equal(u.Attributes, in.Attributes) || !bytes.Equal(u.Schemas, in.Schemas) {
+			w.Errorf("user %s is kept as %q %q", u.UserName, u.Schemas, u.Attributes)
+		}
+		b.expect("user_name", cat(u.TenantID, w.svc.Fold(u.UserName)), string(u.ID[:]))
+		if u.ExternalID != "" {
+			b.expect("user_external", cat(u.TenantID, u.ExternalID, byte(0), u.ID), "")
+		}
+		if u.ObjectID != (directory.ID{}) {
+			b.expect("user_object", cat(u.TenantID, u.ObjectID, u.ID), "")
+		}
+		for _, e := range u.Emails {
+			b.expect("user_email", cat(u.TenantID, w.svc.Fold(e), byte(0), u.ID), "")
+		}
+		a := b.accounts[u.AccountID]
+		if a == nil || a.TenantID != u.TenantID || a.UserID != u.ID {
+			w.Errorf("user %s and its account do not name each other: %+v", u.UserName, a)
+			continue
+		}
+		if a.UserName != u.UserName || a.Name != u.Name || a.Email != u.Email || u.Language != "" && a.Language != u.Language || u.Locale != "" && a.Locale != u.Locale {
+			w.Errorf("account %+v is not as its user %+v says", a, u.Profile)
+		}
+	}
+	for _, a := range b.accounts {
+		if !a.UserID.IsZero() && b.users[[2]directory.ID{a.TenantID, a.UserID}] == nil {
+			w.Errorf("account %s names a user that is gone", a.UserName)
+		}
+	}
+	for k, v := range b.tables["former"] {
+		if a := b.accounts[id(v, 0)]; a == nil || a.TenantID != id(k, 0) {
+			w.Errorf("a former user of one tenant is an account of another: %+v", a)
+		}
+	}
+	view(w, func(s *directory.Snapshot) (bool, error) {
+		for k := range b.tables["tenants"] {
+			if n, err := s.UserCount(id(k, 0)); err != nil || n != count[id(k, 0)] {
+				w.Errorf("UserCount is %d, %v, want %d", n, err, count[id(k, 0)])
+			}
+		}
+		return true, nil
+	})
+}
+
+func (b *books) expectGroups(w *world) {
+	groups, members := map[directory.ID]int64{}, map[directory.ID]int64{}
+	for _, g := range b.groups {
+		groups[g.TenantID]++
+		if in := groupInput(g.DisplayName, g.ExternalID); !bytes.Equal(g.Attributes, in.Attributes) || !bytes.Equal(g.Schemas, in.Schemas) {
+			w.Errorf("group %s is kept as %q %q", g.DisplayName, g.Schemas, g.Attributes)
+		}
+		b.expect("group_name", cat(g.TenantID, w.svc.Fold(g.DisplayName)), string(g.ID[:]))
+		if g.ExternalID != "" {
+			b.expect("group_external", cat(g.TenantID, groupObject(g.ExternalID), byte(0), g.ID), "")
+		}
+	}
+	for k, kind := range b.tables["members"] {
+		tenant, group, member := id(k, 0), id(k, 1), id(k, 2)
+		members[group]++
+		b.expect("member_of", cat(tenant, member, group), "")
+		if b.groups[[2]directory.ID{tenant, group}] == nil {
+			w.Errorf("a group that is gone has members")
+		}
+		user, nested := b.users[[2]directory.ID{tenant, member}], b.groups[[2]directory.ID{tenant, member}]
+		if (user == nil) == (nested == nil) || user != nil && kind != "u" || nested != nil && kind != "g" {
+			w.Errorf("a member of kind %q is user %v, group %v", kind, user, nested)
+		}
+	}
+	view(w, func(s *directory.Snapshot) (bool, error) {
+		for k := range b.tables["tenants"] {
+			if n, err := s.GroupCount(id(k, 0)); err != nil || n != groups[id(k, 0)] {
+				w.Errorf("GroupCount is %d, %v, want %d", n, err, groups[id(k, 0)])
+			}
+		}
+		for _, g := range b.groups {
+			if n, err := s.MemberCount(g.TenantID, g.ID); err != nil || n != members[g.ID] {
+				w.Errorf("MemberCount is %d, %v, want %d", n, err, members[g.ID])
+			}
+		}
+		return true, nil
+	})
+}
+
+// groupObject is the form under which an object id is compared.
+func groupObject(external string) string {
+	external = strings.TrimSpace(external)
+	if _, ok := directory.ParseID(strings.ToLower(external)); ok {
+		return strings.ToLower(external)
+	}
+	return external
+}
+
+// entitled is rule 1, from nothing but the primary rows.
+func (b *books) entitled(a *directory.Account, e *directory.Environment) bool {
+	u := b.users[[2]directory.ID{a.TenantID, a.UserID}]
+	in := e.Integration
+	if !in.Enabled || u == nil || !u.Active || in.TenantID != u.TenantID {
+		return false
+	}
+	for k := range b.tables["members"] {
+		if id(k, 0) != u.TenantID || id(k, 2) != u.ID {
+			continue
+		}
+		if g := b.groups[[2]directory.ID{u.TenantID, id(k, 1)}]; g != nil && slices.Contains(in.Groups, groupObject(g.ExternalID)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *books) expectAccesses(w *world) {
+	pending := map[directory.ID]bool{}
+	for k, v := range b.tables["runs"] {
+		if run := decoded[directory.Run](w, v); run.State == directory.RunPending {
+			b.expect("pending_run", cat(run.ID), string(run.EnvironmentID[:]))
+			pending[id(k, 0)] = true
+		}
+	}
+	type pair struct{ account, env directory.ID }
+	active, count := map[pair]bool{}, map[string]int64{}
+	view(w, func(s *directory.Snapshot) (bool, error) {
+		for k := range b.tables["accesses"] {
+			x, err := s.Access(id(k, 0), id(k, 1))
+			if err != nil {
+				return false, err
+			}
+			a := b.accounts[x.AccountID]
+			if a == nil || b.envs[x.EnvironmentID] == nil {
+				w.Errorf("an access of nobody, or to nothing: %+v", x)
+				continue
+			}
+			active[pair{a.ID, x.EnvironmentID}] = x.Active
+			count[fmt.Sprint(x.EnvironmentID, x.Active)]++
+			state := byte(0)
+			if x.Active {
+				state = 1
+			}
+			b.expect("environment_access", cat(x.EnvironmentID, state, a.ID), "")
+			if a.External() && !a.UserID.IsZero() && (x.Name != a.Name || x.Email != a.Email || a.Language != "" && x.Language != a.Language || a.Locale != "" && x.Locale != a.Locale) {
+				w.Errorf("access %+v is not as its account %+v says", x, a)
+			}
+			if x.Active && x.TenantID != a.TenantID {
+				w.Errorf("access %+v is managed by another tenant than account %+v", x, a)
+			}
+		}
+		for env := range b.envs {
+			for _, state := range []bool{true, false} {
+				if n, err := s.EnvironmentAccessCount(env, state); err != nil || n != count[fmt.Sprint(env, state)] {
+					w.Errorf("EnvironmentAccessCount is %d, %v, want %d", n, err, count[fmt.Sprint(env, state)])
+				}
+			}
+		}
+		return true, nil
+	})
+	for _, a := range b.accounts {
+		for _, e := range b.envs {
+			if !a.External() || pending[e.ID] {
+				continue
+			}
+			if got, want := active[pair{a.ID, e.ID}], b.entitled(a, e); got != want {
+				w.Errorf("access of %s to %s: active is %v, by the rules %v", a.UserName, e.Name, got, want)
+			}
+		}
+	}
+	// Whoever follows the outbox knows the same.
+	told := map[pair]bool{}
+	for _, v := range b.tables["outbox"] {
+		for _, x := range decoded[directory.OutboxEvent](w, v).Accesses {
+			told[pair{x.AccountID, x.EnvironmentID}] = false
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(b.tables["outbox"])) {
+		for _, x := range decoded[directory.OutboxEvent](w, b.tables["outbox"][k]).Accesses {
+			was := told[pair{x.AccountID, x.EnvironmentID}]
+			told[pair{x.AccountID, x.EnvironmentID}] = x.Effect != directory.Deactivated
+			if was == (x.Effect != directory.Deactivated) && b.accounts[x.AccountID].Created.IsZero() {
+				w.Errorf("the outbox tells %s twice", x.Effect)
+			}
+		}
+	}
+	for p, is := range told {
+		if active[p] != is {
+			w.Errorf("the outbox says active is %v, the access %v", is, active[p])
+		}
+	}
+}
+
+func (b *books) expectCredentials(w *world) {
+	for k, v := range b.tables["tokens"] {
+		b.expect("token_hash", decoded[directory.Token](w, v).Hash, k)
+	}
+	for _, v := range b.tables["sessions"] {
+		x := decoded[directory.Session](w, v)
+		b.expect("account_session", cat(x.AccountID, x.Hash), "")
+		if a := b.accounts[x.AccountID]; a == nil || a.Epoch != x.Epoch {
+			w.Errorf("a session of an older epoch is kept: %+v", a)
+		}
+	}
+}
+
+func (b *books) expectLogs(w *world) {
+	lines := map[uint64]bool{}
+	for k, v := range b.tables["log"] {
+		e := decoded[directory.LogEvent](w, v)
+		lines[e.Sequence] = true
+		if k != string(cat(e.TenantID, e.Sequence)) {
+			w.Errorf("a line of the log is under another key: %+v", e)
+		}
+		for _, a := range e.Accesses {
+			b.expect("log_environment", cat(a.EnvironmentID, e.Sequence), k[:16])
+		}
+	}
+	for n := range uint64(len(lines)) {
+		if !lines[n+1] {
+			w.Errorf("the log has %d lines and no number %d", len(lines), n+1)
+		}
+	}
+	for n := range uint64(len(b.tables["outbox"])) {
+		if v, ok := b.tables["outbox"][string(cat(n+1))]; !ok {
+			w.Errorf("the outbox has %d events and no number %d", len(b.tables["outbox"]), n+1)
+		} else if e := decoded[directory.OutboxEvent](w, v); e.Sequence != n+1 {
+			w.Errorf("event %d says it is %d", n+1, e.Sequence)
+		}
+	}
+}

@@ -1,0 +1,539 @@
+package bolt
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// content is what a store holds.
+type content struct {
+	rows   map[string]map[string]string // table -> key -> value
+	counts map[string]int64             // table and prefix
+}
+
+// damagedStore makes a file with all that a page can be: inline tables, deep trees, overflow
+// pages, free pages. It returns the content after the last commit and after the one before, into
+// which a damaged description of the last one turns the file.
+func damagedStore(t testing.TB, path string) (now, before content) {
+	s := openTest(t, path, Options{})
+	random := rand.New(rand.NewPCG(1, 2))
+	text := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(random.Uint32())
+		}
+		return string(b)
+	}
+	update := func(fn func(w directory.Writer) error) {
+		t.Helper()
+		if err := s.Update(bg, fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tenants := []string{text(16), text(16), text(16)}
+	for i := range 25 {
+		update(func(w directory.Writer) (err error) {
+			for j := range 20 {
+				n := i*20 + j
+				tenant := tenants[n%3]
+				id := fmt.Sprintf("%08d%s", n, text(8))
+				err = errors.Join(err,
+					put(users, tenant+id, fmt.Sprintf(`{"userName":"user%d","x":%q}`, n, text(100+n%600)))(w),
+					put(tableNamed("user_name"), fmt.Sprintf("%suser%d@example.com", tenant, n*7919%1000), id)(w),
+					put(members, tenants[0]+tenants[1]+id, "")(w),
+					put(logTable, tenant+id, text(60))(w),
+				)
+			}
+			_, err2 := w.NextSequence(logTable)
+			return errors.Join(err, err2, put(settings, fmt.Sprintf("setting %d", i%7), text(20))(w))
+		})
+	}
+	update(put(settings, "large", text(30_000)))
+	update(func(w directory.Writer) error {
+		var keys []string
+		err := w.Scan(logTable, directory.Range{Prefix: []byte(tenants[1])}, func(k, _ []byte) bool {
+			keys = append(keys, string(k))
+			return true
+		})
+		for _, k := range keys {
+			err = errors.Join(err, w.Delete(logTable, []byte(k)))
+		}
+		return err
+	})
+	before = readContent(t, s)
+	update(func(w directory.Writer) error {
+		_, err := w.NextSequence(logTable)
+		return errors.Join(err, put(settings, "last", "commit")(w), put(users, tenants[0]+"last", "commit")(w))
+	})
+	now = readContent(t, s)
+	if err := s.Check(bg, nil); err != nil {
+		t.Fatal(err)
+	}
+	size := s.Stats().Bytes
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, size); err != nil { // bbolt makes the file longer than it needs
+		t.Fatal(err)
+	}
+	return now, before
+}
+
+func readContent(t testing.TB, s *Store) content {
+	c := content{rows: make(map[string]map[string]string), counts: make(map[string]int64)}
+	err := s.View(bg, func(r directory.Reader) (err error) {
+		for _, tb := range directory.Tables {
+			rows := make(map[string]string)
+			c.rows[tb.Name] = rows
+			err = errors.Join(err, r.Scan(tb, directory.Range{}, func(k, v []byte) bool {
+				rows[string(k)] = string(v)
+				if tb.CountPrefix > 0 {
+					c.counts[tb.Name+" "+string(k[:tb.CountPrefix])]++
+				}
+				return true
+			}))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// compare reads all that c holds in every way and returns what is answered wrongly. An error is
+// no wrong answer; found tells that there was one.
+func (c *content) compare(s *Store) (wrong []string, found error) {
+	say := func(format string, args ...any) {
+		if len(wrong) < 5 {
+			wrong = append(wrong, fmt.Sprintf(format, args...))
+		}
+	}
+	note := func(err error) bool {
+		if err != nil && !errors.Is(err, directory.ErrDamaged) {
+			say("error without ErrDamaged: %v", err)
+		}
+		if err != nil {
+			found = err
+		}
+		return err == nil
+	}
+	note(s.View(bg, func(r directory.Reader) error {
+		for _, tb := range directory.Tables {
+			rows := c.rows[tb.Name]
+			keys := slices.Sorted(maps.Keys(rows))
+			for _, k := range keys {
+				if v, err := r.Get(tb, []byte(k)); note(err) && (v == nil || string(v) != rows[k]) {
+					say("Get(%s, %x) = %.40q, want %.40q", tb.Name, k, v, rows[k])
+				}
+				for _, absent := range []string{k + "\x00", k[:len(k)-1]} {
+					if _, ok := rows[absent]; absent != "" && !ok {
+						if v, err := r.Get(tb, []byte(absent)); note(err) && v != nil {
+							say("Get(%s, %x) = %.40q, want none", tb.Name, absent, v)
+						}
+					}
+				}
+			}
+			scan := func(rg directory.Range, want []string) {
+				if rg.Reverse {
+					want = slices.Clone(want)
+					slices.Reverse(want)
+				}
+				n := 0
+				err := r.Scan(tb, rg, func(k, v []byte) bool {
+					if n >= len(want) || string(k) != want[n] || string(v) != rows[string(k)] {
+						say("Scan(%s, %+v) at %d: %x", tb.Name, rg, n, k)
+						n = len(want)
+						return false
+					}
+					n++
+					return true
+				})
+				if note(err) && n != len(want) {
+					say("Scan(%s, %+v): %d rows, want %d", tb.Name, rg, n, len(want))
+				}
+			}
+			for _, reverse := range []bool{false, true} {
+				scan(directory.Range{Reverse: reverse}, keys)
+				for i := 0; i < len(keys); i += 1 + len(keys)/10 {
+					after := keys[i+1:]
+					if reverse {
+						after = keys[:i]
+					}
+					scan(directory.Range{After: []byte(keys[i]), Reverse: reverse}, after)
+					scan(directory.Range{Prefix: []byte(keys[i]), Reverse: reverse}, keys[i:i+1])
+				}
+			}
+			if tb.CountPrefix > 0 {
+				if n, err := r.Count(tb, make([]byte, tb.CountPrefix)); note(err) && n != 0 {
+					say("Count(%s, none) = %d", tb.Name, n)
+				}
+			}
+		}
+		for name, want := range c.counts {
+			table, p, _ := strings.Cut(name, " ")
+			if n, err := r.Count(tableNamed(table), []byte(p)); note(err) && n != want {
+				say("Count(%s, %x) = %d, want %d", table, p, n, want)
+			}
+		}
+		return nil
+	}))
+	return wrong, found
+}
+
+// update writes new rows next to the old ones and checks that those stay.
+func (c *content) update(s *Store) error {
+	var err error
+	for _, tb := range directory.Tables {
+		i := 0
+		for k := range c.rows[tb.Name] {
+			if i++; i > 8 {
+				break
+			}
+			if e := s.Update(bg, func(w directory.Writer) error {
+				if err := w.Insert(tb, []byte(k+"new"), []byte("new")); err != nil {
+					return err
+				}
+				return w.Delete(tb, []byte(k+"new"))
+			}); e != nil {
+				err = e
+			}
+		}
+	}
+	return err
+}
+
+// TestBitFlips changes single bits of a file and reads everything: a wrong answer must be an
+// error. It runs in another process, because what it looks for may end or hang one.
+// BOLT_TEST_FLIPS sets the number of bits.
+func TestBitFlips(t *testing.T) {
+	if os.Getenv("BOLT_TEST_FLIP") != "" {
+		flipChild(t)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBitFlips$", "-test.v", "-test.timeout=3600s")
+	cmd.Env = append(os.Environ(), "BOLT_TEST_FLIP=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	steps := make(chan string)
+	go func() {
+		defer close(steps)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			steps <- lines.Text()
+		}
+	}()
+	last := "none"
+	var tail []string
+	for open := true; open; {
+		var line string
+		select {
+		case line, open = <-steps:
+		case <-time.After(20 * time.Second):
+			cmd.Process.Kill()
+			t.Fatalf("hangs at bit %s", last)
+		}
+		if bit, ok := strings.CutPrefix(line, "bit "); ok {
+			last = bit
+		} else if line != "" {
+			tail = append(tail, line)
+			tail = tail[max(0, len(tail)-60):]
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("child at bit %s: %v\n%s", last, err, strings.Join(tail, "\n"))
+	}
+	t.Log(strings.Join(tail, "\n"))
+}
+
+func flipChild(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	now, before := damagedStore(t, path)
+	intact, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := os.Getpagesize()
+	random := rand.New(rand.NewPCG(3, 4))
+	var bits []int
+	for i := 0; i < len(intact); i += size { // the header of each page and of its first elements
+		for bit := range 16 * 8 {
+			bits = append(bits, i*8+bit)
+		}
+		for range 40 {
+			bits = append(bits, i*8+random.IntN(160*8))
+		}
+	}
+	for range 4000 {
+		bits = append(bits, random.IntN(len(intact)*8))
+	}
+	random.Shuffle(len(bits), func(i, j int) { bits[i], bits[j] = bits[j], bits[i] })
+	most := 1500
+	if testing.Short() {
+		most = 500
+	}
+	if n, err := strconv.Atoi(os.Getenv("BOLT_TEST_FLIPS")); err == nil {
+		most = n
+	}
+	bits = bits[:min(most, len(bits))]
+
+	var refused, found, unnoticed, older, slow int
+	for n, bit := range bits {
+		fmt.Printf("bit %d\n", bit)
+		start := time.Now()
+		b := bytes.Clone(intact)
+		b[bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path, Options{})
+		if err != nil {
+			refused++
+			if !errors.Is(err, directory.ErrDamaged) && !errors.Is(err, directory.ErrNewer) {
+				t.Errorf("bit %d: open: %v", bit, err)
+			}
+			continue
+		}
+		want := &now
+		wrong, damage := want.compare(s)
+		if len(wrong) > 0 && bit/8 < 2*size {
+			// A damaged description of the last commit leaves the one before; finding that out
+			// takes a note outside of the file.
+			if w, _ := before.compare(s); len(w) == 0 {
+				wrong, want = nil, &before
+				older++
+			}
+		}
+		for _, w := range wrong {
+			t.Errorf("bit %d of byte %d of page %d: %s", bit%8, bit/8%size, bit/8/size, w)
+		}
+		checked := s.Check(bg, nil)
+		if damage != nil && checked == nil {
+			t.Errorf("bit %d: Check does not find %v", bit, damage)
+		}
+		if n%4 == 0 { // writing must not make it worse
+			changed := want.update(s)
+			wrong, damage2 := want.compare(s)
+			if changed != nil && !errors.Is(changed, directory.ErrDamaged) && !errors.Is(changed, directory.ErrFailed) {
+				t.Errorf("bit %d: update: %v", bit, changed)
+			}
+			for _, w := range wrong {
+				t.Errorf("bit %d of byte %d of page %d, after updates: %s", bit%8, bit/8%size, bit/8/size, w)
+			}
+			damage = errors.Join(damage, changed, damage2)
+		}
+		if damage != nil || checked != nil {
+			found++
+		} else {
+			unnoticed++
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("bit %d: close: %v", bit, err)
+		}
+		if time.Since(start) > 5*time.Second {
+			slow++
+		}
+	}
+	if slow > 0 {
+		t.Errorf("%d bits took longer than 5 s", slow)
+	}
+	fmt.Printf("%d bits of %d bytes: %d refused at open, %d reported, %d without effect (free space), %d back to the commit before\n",
+		len(bits), len(intact), refused, found, unnoticed, older)
+}
+
+// TestDamagedRecord: the others can be read, the damaged one cannot be overwritten or deleted.
+func TestDamagedRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s := openTest(t, path, Options{})
+	p := strings.Repeat("p", 16)
+	if err := s.Update(bg, func(w directory.Writer) error {
+		return errors.Join(put(users, p+"a", "value of a")(w), put(users, p+"b", "value of b")(w), put(users, p+"c", "value of c")(w))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte("value of b")) {
+		t.Fatal("record not found")
+	}
+	b = bytes.ReplaceAll(b, []byte("value of b"), []byte("value of B"))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, path, Options{})
+	if a, c := get(t, s, users, p+"a"), get(t, s, users, p+"c"); a != "value of a" || c != "value of c" {
+		t.Errorf("a = %s, c = %s", a, c)
+	}
+	damaged := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, directory.ErrDamaged) {
+			t.Errorf("%s: %v, want ErrDamaged", what, err)
+		} else if !strings.Contains(err.Error(), "users") || !strings.Contains(err.Error(), fmt.Sprintf("%x", p+"b")) {
+			t.Errorf("%s: %v, want table and key", what, err)
+		}
+	}
+	damaged("view", s.View(bg, func(r directory.Reader) error {
+		_, err := r.Get(users, []byte(p+"b"))
+		var keys []string
+		err2 := r.Scan(users, directory.Range{}, func(k, _ []byte) bool { keys = append(keys, string(k)); return true })
+		damaged("scan", err2)
+		if !slices.Equal(keys, []string{p + "a"}) {
+			t.Errorf("scan: %q", keys)
+		}
+		return err
+	}))
+	damaged("put", s.Update(bg, put(users, p+"b", "new")))
+	damaged("insert", s.Update(bg, func(w directory.Writer) error { return w.Insert(users, []byte(p+"b"), nil) }))
+	damaged("delete", s.Update(bg, func(w directory.Writer) error { return w.Delete(users, []byte(p+"b")) }))
+	damaged("scan in an update", s.Update(bg, func(w directory.Writer) error {
+		if err := put(users, p+"d", "new")(w); err != nil {
+			return err
+		}
+		return w.Scan(users, directory.Range{}, func(_, _ []byte) bool { return true })
+	}))
+	damaged("check", s.Check(bg, nil))
+	if err := s.Update(bg, put(users, p+"d", "value of d")); err != nil {
+		t.Errorf("an update beside it: %v", err)
+	}
+	select {
+	case <-s.Failed():
+		t.Error("Failed is closed")
+	default:
+	}
+}
+
+// TestMisplacedRecord puts good records where they do not belong.
+func TestMisplacedRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s := openTest(t, path, Options{})
+	if err := s.Update(bg, put(settings, "a", "value")); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	db, err := bbolt.Open(path, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error {
+		rec := tx.Bucket([]byte("settings")).Get([]byte("a"))
+		return errors.Join(
+			tx.Bucket([]byte("settings")).Put([]byte("b"), rec),
+			tx.Bucket([]byte("tokens")).Put([]byte("a"), rec),
+			tx.Bucket([]byte("sessions")).Put([]byte("a"), nil),
+		)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	s = openTest(t, path, Options{})
+	for table, key := range map[string]string{"settings": "b", "tokens": "a", "sessions": "a"} {
+		err := s.View(bg, func(r directory.Reader) error {
+			v, err := r.Get(tableNamed(table), []byte(key))
+			if v != nil {
+				t.Errorf("%s %s = %q", table, key, v)
+			}
+			return err
+		})
+		if !errors.Is(err, directory.ErrDamaged) {
+			t.Errorf("%s %s: %v", table, key, err)
+		}
+	}
+	if got := get(t, s, settings, "a"); got != "value" {
+		t.Errorf("a = %s", got)
+	}
+}
+
+// TestTruncated: a file that has lost its end is refused or gives errors.
+func TestTruncated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	damagedStore(t, path)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1, 100, 4096, 5000, 8192, 12288, 16384, 20000, len(b) / 2, len(b) - 40960, len(b) - 4096, len(b) - 1} {
+		if err := os.WriteFile(path, b[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Open(path, Options{}); !errors.Is(err, directory.ErrDamaged) {
+			t.Errorf("%d bytes of %d: %v", size, len(b), err)
+			if err == nil {
+				s.Close()
+			}
+		}
+	}
+	// Under a running store the missing pages fault.
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := openTest(t, path, Options{})
+	if err := os.Truncate(path, int64(len(b)/2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(bg, nil); !errors.Is(err, directory.ErrDamaged) {
+		t.Errorf("check: %v", err)
+	}
+}
+
+// TestCheckCounters: Check compares counters with rows.
+func TestCheckCounters(t *testing.T) {
+	p := strings.Repeat("p", 16)
+	for name, spoil := range map[string]func(s *Store, tx *bbolt.Tx) error{
+		"wrong": func(s *Store, tx *bbolt.Tx) error {
+			key := counterKey(nil, counterRows, s.byName["users"], []byte(p))
+			return tx.Bucket([]byte(s.counters.Name)).Put(key, s.counters.seal(key, numberBytes(3)))
+		},
+		"missing": func(s *Store, tx *bbolt.Tx) error {
+			return tx.Bucket([]byte(s.counters.Name)).Delete(counterKey(nil, counterRows, s.byName["users"], []byte(p)))
+		},
+		"of nothing": func(s *Store, tx *bbolt.Tx) error {
+			key := counterKey(nil, counterRows, s.byName["users"], []byte("qqqqqqqqqqqqqqqq"))
+			return tx.Bucket([]byte(s.counters.Name)).Put(key, s.counters.seal(key, numberBytes(1)))
+		},
+	} {
+		s := openTest(t, filepath.Join(t.TempDir(), "test.db"), Options{})
+		if err := s.Update(bg, func(w directory.Writer) error {
+			return errors.Join(put(users, p+"a", "")(w), put(users, p+"b", "")(w))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var rows int64
+		if err := s.Check(bg, func(table string, n int64) {
+			if table == "users" {
+				rows = n
+			}
+		}); err != nil || rows != 2 {
+			t.Errorf("%s: before: %v, %d rows", name, err, rows)
+		}
+		if err := s.change(func(tx *bbolt.Tx) error { return spoil(s, tx) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Check(bg, nil); !errors.Is(err, directory.ErrDamaged) || !strings.Contains(err.Error(), "users") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
