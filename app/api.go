@@ -29,14 +29,14 @@ var (
 	TenantShow   = Operation[RefInput, Tenant]{"tenant.show"}
 	TenantSet    = Operation[TenantChange, Tenant]{"tenant.set"}
 
-	TokenCreate = Operation[TokenInput, NewSecret[Token]]{"token.create"}
+	TokenCreate = Operation[TokenInput, NewToken]{"token.create"}
 	TokenList   = Operation[RefInput, List[Token]]{"token.list"}
-	TokenRotate = Operation[TokenRotation, NewSecret[Token]]{"token.rotate"}
+	TokenRotate = Operation[TokenRotation, NewToken]{"token.rotate"}
 	TokenRevoke = Operation[TokenRef, Token]{"token.revoke"}
 
-	ClientCreate = Operation[ClientInput, NewSecret[OAuthClient]]{"client.create"}
+	ClientCreate = Operation[ClientInput, NewClient]{"client.create"}
 	ClientList   = Operation[RefInput, List[OAuthClient]]{"client.list"}
-	ClientRotate = Operation[ClientRotation, NewSecret[OAuthClient]]{"client.rotate"}
+	ClientRotate = Operation[ClientRotation, NewClient]{"client.rotate"}
 	ClientRevoke = Operation[ClientRef, OAuthClient]{"client.revoke"}
 
 	UserCreate = Operation[UserInput, User]{"user.create"}
@@ -214,11 +214,17 @@ type TenantChange struct {
 	RemoveExtensions  []string          `json:"removeExtensions,omitempty"`  // URNs
 }
 
-// NewSecret is a thing with a secret that was made for it. The secret is shown here and never
-// again; it is empty where none was made.
-type NewSecret[T any] struct {
-	Secret string `json:"secret,omitempty"`
-	Of     T      `json:"of"`
+// NewToken is a token with its secret, which is shown here and never again.
+type NewToken struct {
+	Secret string `json:"secret"`
+	Token  Token  `json:"token"`
+}
+
+// NewClient is a client with a new secret of its, which is shown here and never again; it is empty
+// where none was made.
+type NewClient struct {
+	Secret string      `json:"secret,omitempty"`
+	Client OAuthClient `json:"client"`
 }
 
 // TokenInput describes a new Secret Token.

@@ -180,3 +180,21 @@ type recorder struct {
 func (w *recorder) Header() http.Header         { return w.header }
 func (w *recorder) WriteHeader(status int)      { w.status = status }
 func (w *recorder) Write(b []byte) (int, error) { return w.body.Write(b) }
+
+// RunningURL returns the address, on this machine, of the server that runs on a data folder. It
+// opens nothing itself.
+func RunningURL(ctx context.Context, c Config) (string, error) {
+	c = c.orDefaults()
+	client, err := connectSocket(ctx, c)
+	if errors.Is(err, errNoServer) {
+		return "", fmt.Errorf("no server runs on the data folder %s; start one with: bizzscim serve --data %s", c.Data, c.Data)
+	}
+	if err != nil {
+		return "", err
+	}
+	status, err := Call(ctx, client, ServerStatus, None{})
+	if err = errors.Join(err, client.Close()); err != nil {
+		return "", err
+	}
+	return localURL(status.Address), nil
+}

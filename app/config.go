@@ -394,3 +394,13 @@ func (l LogConfig) logger(w io.Writer, terminal bool) *slog.Logger {
 func NewLogger(c Config, w io.Writer, terminal bool) *slog.Logger {
 	return c.orDefaults().Log.logger(w, terminal)
 }
+
+// Map returns the configuration, with its defaults, as the file holds it.
+func (c Config) Map() (map[string]any, error) {
+	doc, err := yaml.Marshal(c.orDefaults())
+	if err != nil {
+		return nil, err
+	}
+	var m map[string]any
+	return m, yaml.Unmarshal(doc, &m)
+}

@@ -414,7 +414,7 @@ func (a *admin) tenant(ctx context.Context, ref string) (*directory.Tenant, erro
 
 // Tokens.
 
-func (a *admin) createToken(ctx context.Context, by directory.Actor, in TokenInput) (out NewSecret[Token], err error) {
+func (a *admin) createToken(ctx context.Context, by directory.Actor, in TokenInput) (out NewToken, err error) {
 	t, err := a.tenant(ctx, in.Tenant)
 	if err != nil {
 		return out, err
@@ -428,7 +428,7 @@ func (a *admin) createToken(ctx context.Context, by directory.Actor, in TokenInp
 	if err != nil {
 		return out, err
 	}
-	return NewSecret[Token]{s.Text, a.viewToken(t, token)}, nil
+	return NewToken{s.Text, a.viewToken(t, token)}, nil
 }
 
 func (a *admin) viewToken(tenant *directory.Tenant, t *directory.Token) Token {
@@ -468,7 +468,7 @@ func (a *admin) token(ctx context.Context, in TokenRef) (tenant *directory.Tenan
 	return tenant, token, err
 }
 
-func (a *admin) rotateToken(ctx context.Context, by directory.Actor, in TokenRotation) (out NewSecret[Token], err error) {
+func (a *admin) rotateToken(ctx context.Context, by directory.Actor, in TokenRotation) (out NewToken, err error) {
 	tenant, old, err := a.token(ctx, in.TokenRef)
 	if err != nil {
 		return out, err
@@ -491,7 +491,7 @@ func (a *admin) rotateToken(ctx context.Context, by directory.Actor, in TokenRot
 	if err != nil {
 		return out, err
 	}
-	return NewSecret[Token]{s.Text, a.viewToken(tenant, token)}, nil
+	return NewToken{s.Text, a.viewToken(tenant, token)}, nil
 }
 
 func (a *admin) revokeToken(ctx context.Context, by directory.Actor, in TokenRef) (Token, error) {
@@ -548,7 +548,7 @@ func ParseDuration(s string) (time.Duration, error) {
 
 // OAuth clients.
 
-func (a *admin) createClient(ctx context.Context, by directory.Actor, in ClientInput) (out NewSecret[OAuthClient], err error) {
+func (a *admin) createClient(ctx context.Context, by directory.Actor, in ClientInput) (out NewClient, err error) {
 	t, err := a.tenant(ctx, in.Tenant)
 	if err != nil {
 		return out, err
@@ -573,9 +573,9 @@ func (a *admin) createClient(ctx context.Context, by directory.Actor, in ClientI
 	}
 	c, err := a.service.CreateClient(ctx, by, t.ID, n)
 	if err != nil {
-		return NewSecret[OAuthClient]{}, err
+		return NewClient{}, err
 	}
-	out.Of = a.viewClient(t, c)
+	out.Client = a.viewClient(t, c)
 	return out, nil
 }
 
@@ -622,7 +622,7 @@ func (a *admin) client(ctx context.Context, in ClientRef) (tenant *directory.Ten
 	return tenant, client, err
 }
 
-func (a *admin) rotateClient(ctx context.Context, by directory.Actor, in ClientRotation) (out NewSecret[OAuthClient], err error) {
+func (a *admin) rotateClient(ctx context.Context, by directory.Actor, in ClientRotation) (out NewClient, err error) {
 	t, c, err := a.client(ctx, in.ClientRef)
 	if err != nil {
 		return out, err
@@ -640,7 +640,7 @@ func (a *admin) rotateClient(ctx context.Context, by directory.Actor, in ClientR
 	if err != nil {
 		return out, err
 	}
-	return NewSecret[OAuthClient]{s.Text, a.viewClient(t, c)}, nil
+	return NewClient{s.Text, a.viewClient(t, c)}, nil
 }
 
 func (a *admin) revokeClient(ctx context.Context, by directory.Actor, in ClientRef) (OAuthClient, error) {

@@ -2,11 +2,15 @@ package auth
 
 import (
 	"context"
+	"crypto"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,7 +62,7 @@ func (c *Clients) Token(ctx context.Context, tenantName, clientID, secret, asser
 		return "", 0, errUnknownClient
 	case err != nil:
 		return "", 0, err
-	case !client.Revoked.IsZero():
+	case tenant.Name != tenantName || !client.Revoked.IsZero(): // in a URL a name counts as it is written
 		return "", 0, errUnknownClient
 	}
 	if assertion != "" {
@@ -75,14 +79,6 @@ func (c *Clients) Token(ctx context.Context, tenantName, clientID, secret, asser
 	return s.Text, client.TokenLife, nil
 }
 
-// issuer verifies the tokens of one federated issuer.
-type issuer struct {
-	mu       sync.Mutex
-	provider *oidc.Provider
-	kids     map[string]bool // of keys that have verified a token
-	unknown  *rate.Limiter   // a token with any other key may make us fetch keys, so these are counted
-}
-
 // maxAssertion bounds a client assertion in bytes.
 const maxAssertion = 16 << 10
 
@@ -94,58 +90,155 @@ func (c *Clients) checkAssertion(ctx context.Context, client *directory.Client, 
 	if f == nil || len(assertion) > maxAssertion {
 		return errUnknownClient
 	}
-	signed, err := jose.ParseSigned(assertion, algorithms)
-	if err != nil || len(signed.Signatures) != 1 {
-		return errUnknownClient
-	}
-	kid := signed.Signatures[0].Header.KeyID
-	i, err := c.issuer(f.Issuer)
+	signed, err := jose.ParseSignedCompact(assertion, algorithms)
 	if err != nil {
-		return &directory.Error{Kind: directory.Unavailable, Detail: "the federated issuer is not usable", Err: err}
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if !i.kids[kid] && !i.unknown.AllowN(c.now(), 1) {
 		return errUnknownClient
 	}
-	// The provider keeps this context for its later fetches of keys, so it must outlive the request.
-	ctx = oidc.ClientContext(context.WithoutCancel(ctx), c.client)
-	if i.provider == nil {
-		if i.provider, err = oidc.NewProvider(ctx, f.Issuer); err != nil {
-			return &directory.Error{Kind: directory.Unavailable, Detail: "the keys of the federated issuer cannot be had", Err: err}
-		}
+	keys, err := c.issuer(f.Issuer).find(ctx, signed.Signatures[0].Header.KeyID, c.now())
+	if err != nil {
+		return &directory.Error{Kind: directory.Unavailable, Detail: "the keys of the federated issuer cannot be had", Err: err}
 	}
 	names := make([]string, len(algorithms))
 	for n, a := range algorithms {
 		names[n] = string(a)
 	}
-	token, err := i.provider.VerifierContext(ctx, &oidc.Config{ClientID: f.Audience, SupportedSigningAlgs: names, Now: c.now}).Verify(ctx, assertion)
+	verifier := oidc.NewVerifier(f.Issuer, &oidc.StaticKeySet{PublicKeys: keys}, &oidc.Config{ClientID: f.Audience, SupportedSigningAlgs: names, Now: c.now})
+	token, err := verifier.Verify(ctx, assertion)
 	if err != nil || token.Subject != f.Subject {
 		return errUnknownClient
 	}
-	i.kids[kid] = true
 	return nil
 }
 
-func (c *Clients) issuer(rawURL string) (*issuer, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	if u.Scheme != "https" && !loopback(u.Hostname()) {
-		return nil, fmt.Errorf("auth: the issuer %s is not https", rawURL)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("auth: an issuer has no user, query or fragment")
-	}
+func (c *Clients) issuer(rawURL string) *issuer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := c.issuers[rawURL]
 	if i == nil {
-		i = &issuer{kids: map[string]bool{}, unknown: rate.NewLimiter(rate.Every(time.Minute), 5)}
+		i = &issuer{url: rawURL, client: c.client, fetches: rate.NewLimiter(rate.Every(time.Minute), 5)}
 		c.issuers[rawURL] = i
 	}
-	return i, nil
+	return i
+}
+
+// Bounds of what is fetched from an issuer.
+const (
+	fetchTime = 10 * time.Second
+	maxFetch  = 1 << 20   // bytes
+	keyAge    = time.Hour // after which keys are fetched again, because one may have been withdrawn
+)
+
+// issuer keeps the keys of one federated issuer. Whoever can name a client can make us fetch them,
+// so fetches are counted. A fetch serves everyone, whoever caused it: a flood keeps nobody out.
+type issuer struct {
+	url      string
+	client   *http.Client
+	fetching sync.Mutex // held while fetching; guards fetches and failed
+	fetches  *rate.Limiter
+	failed   error // of the last fetch
+
+	mu      sync.RWMutex
+	keys    []jose.JSONWebKey
+	fetched time.Time // when keys were
+}
+
+// find returns the keys of that id (of any, when it is empty), none when the issuer has no such
+// key. An error means that its keys could not be had.
+func (i *issuer) find(ctx context.Context, kid string, now time.Time) ([]crypto.PublicKey, error) {
+	keys, fresh := i.known(kid, now)
+	if fresh {
+		return keys, nil
+	}
+	i.fetching.Lock()
+	defer i.fetching.Unlock()
+	if keys, fresh = i.known(kid, now); fresh {
+		return keys, nil
+	}
+	if i.fetches.AllowN(now, 1) {
+		i.failed = i.fetch(ctx, now)
+		keys, _ = i.known(kid, now)
+	}
+	if len(keys) == 0 {
+		return nil, i.failed
+	}
+	return keys, nil
+}
+
+func (i *issuer) known(kid string, now time.Time) (keys []crypto.PublicKey, fresh bool) {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	for _, k := range i.keys {
+		if kid == "" || k.KeyID == kid {
+			keys = append(keys, k.Key)
+		}
+	}
+	return keys, len(keys) > 0 && now.Sub(i.fetched) < keyAge
+}
+
+// fetch reads the issuer's document (OpenID Connect Discovery 1.0 section 4), then its keys. It
+// goes on when the caller leaves: a caller in a hurry must not use up everyone's fetches.
+func (i *issuer) fetch(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
+	defer cancel()
+	var document struct {
+		Issuer string `json:"issuer"`
+		Keys   string `json:"jwks_uri"`
+	}
+	if err := i.get(ctx, strings.TrimSuffix(i.url, "/")+"/.well-known/openid-configuration", &document); err != nil {
+		return err
+	}
+	if document.Issuer != i.url {
+		return fmt.Errorf("auth: the document of the issuer %s names another issuer", i.url)
+	}
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := i.get(ctx, document.Keys, &set); err != nil {
+		return err
+	}
+	var keys []jose.JSONWebKey
+	for _, raw := range set.Keys {
+		var k jose.JSONWebKey
+		if err := json.Unmarshal(raw, &k); err == nil && k.IsPublic() && (k.Use == "" || k.Use == "sig") { // others are of a kind that we do not use
+			keys = append(keys, k)
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys, i.fetched = keys, now
+	return nil
+}
+
+func (i *issuer) get(ctx context.Context, rawURL string, v any) error {
+	u, err := url.Parse(rawURL)
+	switch {
+	case err != nil:
+		return err
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+		return fmt.Errorf("auth: %s is not https", rawURL)
+	case u.User != nil || u.Fragment != "" || strings.ContainsAny(i.url, "?#"):
+		return errors.New("auth: the address of an issuer has no user, query or fragment")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rawURL, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := i.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("auth: %s answers %s", rawURL, resp.Status)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxFetch+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxFetch {
+		return fmt.Errorf("auth: the answer of %s is too large", rawURL)
+	}
+	return json.Unmarshal(data, v)
 }
 
 func loopback(host string) bool {

@@ -38,13 +38,17 @@ func newSecret(prefix string) Secret {
 	var random [32]byte
 	rand.Read(random[:]) // never fails: crypto/rand ends the process rather than return less
 	body := prefix + encode(new(big.Int).SetBytes(random[:]), randomLength)
-	text := body + checksum(body)
+	sum := checksum(body)
+	text := body + string(sum[:])
 	return Secret{Text: text, Hash: Hash(text), Hint: text[len(text)-4:]}
 }
 
 // Hash is the form in which a secret is kept and looked up. Comparing hashes of 256-bit random
 // secrets tells an attacker nothing by its timing.
-func Hash(text string) [32]byte { return sha256.Sum256([]byte(text)) }
+func Hash(text string) [32]byte {
+	var buf [64]byte // on the stack, for every secret of ours
+	return sha256.Sum256(append(buf[:0], text...))
+}
 
 // wellFormed reports whether a text is a whole secret of that prefix, unaltered in transit.
 func wellFormed(text, prefix string) bool {
@@ -52,17 +56,18 @@ func wellFormed(text, prefix string) bool {
 		return false
 	}
 	body := text[:prefixLength+randomLength]
-	return text[len(body):] == checksum(body)
+	sum := checksum(body)
+	return text[len(body):] == string(sum[:])
 }
 
-func checksum(body string) string {
-	n := crc32.ChecksumIEEE([]byte(body))
-	var digits [checkLength]byte
+func checksum(body string) (digits [checkLength]byte) {
+	var buf [prefixLength + randomLength]byte // on the stack: this runs at every request
+	n := crc32.ChecksumIEEE(buf[:copy(buf[:], body)])
 	for i := checkLength - 1; i >= 0; i-- {
 		digits[i] = base62[n%62]
 		n /= 62
 	}
-	return string(digits[:])
+	return digits
 }
 
 // encode writes n in base 62, filled with zeros to length digits.

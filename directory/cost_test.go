@@ -80,6 +80,7 @@ func compareCost(t *testing.T, small, large map[string]operations) {
 
 // Deriving costs what changed, not what exists: members of the group.
 func TestCostByGroupSize(t *testing.T) {
+	t.Parallel()
 	cost := func(members int) map[string]operations {
 		s := newScene(t)
 		ids := s.crowd(t, s.fjord, 1000, members)
@@ -91,6 +92,7 @@ func TestCostByGroupSize(t *testing.T) {
 
 // Environments that the person has nothing to do with, of the same tenant and of others.
 func TestCostByEnvironments(t *testing.T) {
+	t.Parallel()
 	cost := func(n int) map[string]operations {
 		s := newScene(t)
 		on := true
@@ -110,6 +112,7 @@ func TestCostByEnvironments(t *testing.T) {
 
 // Users, accounts and groups of the tenant, log lines and events.
 func TestCostByTenantSize(t *testing.T) {
+	t.Parallel()
 	cost := func(n int) map[string]operations {
 		s := newScene(t)
 		s.crowd(t, s.fjord, 1000, n)

@@ -37,18 +37,17 @@ func ParseID(s string) (ID, bool) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return ID{}, false
 	}
-	n := 0
-	for i := 0; i < 36; {
-		if s[i] == '-' {
+	i := 0
+	for n := range id {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
 			i++
-			continue
 		}
 		hi, lo := hexDigit(s[i]), hexDigit(s[i+1])
 		if hi > 15 || lo > 15 {
 			return ID{}, false
 		}
 		id[n] = hi<<4 | lo
-		n, i = n+1, i+2
+		i += 2
 	}
 	return id, true
 }

@@ -12,6 +12,7 @@ import (
 
 // What changes nothing writes nothing: no version, no time, no log, no event, not a byte.
 func TestNoChangeWritesNothing(t *testing.T) {
+	t.Parallel()
 	on, off := true, false
 	for _, test := range []struct {
 		name string
@@ -79,6 +80,7 @@ func TestNoChangeWritesNothing(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t)
 			s.clock.Advance(time.Hour)
 			s.unchanged(func() {
@@ -92,6 +94,7 @@ func TestNoChangeWritesNothing(t *testing.T) {
 
 // A repeated update that was answered with warnings leaves a line in the log, and nothing else.
 func TestWarningsOfNoChange(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.clock.Advance(time.Hour)
 	before := s.dump()
@@ -130,6 +133,7 @@ func TestWarningsOfNoChange(t *testing.T) {
 
 // Whatever an update compares is compared: the attributes, the schemas, and what was read from them.
 func TestEveryDifferenceCounts(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	version := uint64(1)
 	same := userInput(s.ada.Profile)
@@ -176,6 +180,7 @@ func TestEveryDifferenceCounts(t *testing.T) {
 
 // What fn does to the resource that it was given, in place, counts like what it makes anew.
 func TestUpdateInPlace(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	u, err := s.svc.UpdateUser(s.ctx, push, s.fjord, s.ada.ID, func(u *directory.User) (directory.UserInput, error) {
 		u.Active, u.UserName, u.Emails[0], u.ExternalID = false, "gone@fjord.example", "gone@fjord.example", object(41)
@@ -197,6 +202,7 @@ func TestUpdateInPlace(t *testing.T) {
 
 // What Service returns is the caller's: it does not end with the transaction.
 func TestResultsOutliveTheTransaction(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	g, err := s.members(s.fjord, s.crew.ID, func(m *directory.Membership) error { return m.Add([]directory.ID{s.ada.ID}) })
 	if err != nil || string(g.Attributes) != string(groupInput("Crew", s.crewID).Attributes) || string(g.Schemas) != string(groupSchemas) {
@@ -214,6 +220,7 @@ func TestResultsOutliveTheTransaction(t *testing.T) {
 
 // An update that fails, wherever it fails, leaves no trace.
 func TestFailureLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	bo := s.createUser(s.fjord, person("bo", 2))
 	refused := errors.New("refused")
@@ -278,6 +285,7 @@ func TestFailureLeavesNoTrace(t *testing.T) {
 
 // Groups contain no cycle, whatever is tried.
 func TestGroupCycles(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	chain := []*directory.Group{s.pilots, s.crew, s.createGroup(s.fjord, "Third", "")}
 	nest := func(in, out *directory.Group) error {

@@ -43,6 +43,7 @@ func newScene(t *testing.T) *scene {
 // Rule 1: active access exactly when the integration is on, uses the tenant, the person is active
 // and in one of the Groups to Sync. Every combination is reached and left in every direction.
 func TestRule1Access(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	const on, tenant, active, member = 1, 2, 4, 8
 	now := on | tenant | active | member
@@ -100,6 +101,7 @@ func TestRule1Access(t *testing.T) {
 
 // Nested groups give nothing: Entra syncs direct members only.
 func TestRule1NestedGroupsGiveNothing(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	bo := s.createUser(s.fjord, person("bo", 2))
 	inner := s.createGroup(s.fjord, "Inner", object(103), bo.ID)
@@ -112,6 +114,7 @@ func TestRule1NestedGroupsGiveNothing(t *testing.T) {
 }
 
 func TestRule1GroupsToSyncMatchObjectIDs(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, setting, external string
 		want                    string
@@ -124,6 +127,7 @@ func TestRule1GroupsToSyncMatchObjectIDs(t *testing.T) {
 		{"a name in another case", "Harbour", "harbour", "none"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t)
 			bo := s.createUser(s.fjord, person("bo", 2))
 			s.sync(s.production, test.setting)
@@ -139,6 +143,7 @@ func TestRule1GroupsToSyncMatchObjectIDs(t *testing.T) {
 
 // Two groups may carry one externalId, and one group may be what several environments sync.
 func TestRule1SharedGroups(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.integrate(s.test, s.fjord, s.pilotsID)
 	s.wantState(s.ada.AccountID, s.test, "active")
@@ -154,6 +159,7 @@ func TestRule1SharedGroups(t *testing.T) {
 
 // Rule 2: a new person gets an account, and one account gains an access to each environment.
 func TestRule2Create(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	p := person("bo", 2)
 	bo := s.createUser(s.fjord, p)
@@ -197,6 +203,7 @@ func TestRule2Create(t *testing.T) {
 }
 
 func TestRule2UserNamesAreUniqueInATenant(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	for _, name := range []string{"ada@fjord.example", "ADA@fjord.example", "Ada@Fjord.Example"} {
 		p := person("other", 7)
@@ -224,6 +231,7 @@ func TestRule2UserNamesAreUniqueInATenant(t *testing.T) {
 }
 
 func TestInvalidInputChangesNothing(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	long := string(slices.Repeat([]byte("x"), 5000))
 	users := map[string]func(*directory.Profile){
@@ -272,6 +280,7 @@ func TestInvalidInputChangesNothing(t *testing.T) {
 
 // Rule 3: what the directory says overrides the account and each of its accesses, active or not.
 func TestRule3Override(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.integrate(s.test, s.fjord, s.pilotsID)
 	s.sync(s.test, s.crewID) // an inactive access
@@ -307,6 +316,7 @@ func TestRule3Override(t *testing.T) {
 
 // Rule 3: language and locale are overridden where the directory sends them, and stay otherwise.
 func TestRule3LanguageStaysWhereNotSent(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.updateUser(s.ada, func(p *directory.Profile) { p.Language, p.Locale, p.Name = "", "", "Ada Berg" })
 	a, x := s.account(s.ada.AccountID), s.access(s.ada.AccountID, s.production)
@@ -378,8 +388,10 @@ var routes = []route{
 // Rules 4, 5 and 9: on every route the access is kept and inactive, the session ends in the same
 // transaction, and coming back gives the same access with the menus it had.
 func TestRule4Routes(t *testing.T) {
+	t.Parallel()
 	for _, r := range routes {
 		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t)
 			account := s.ada.AccountID
 			session, other := s.signIn(account), s.signIn(s.twin.AccountID)
@@ -460,8 +472,10 @@ func (s *scene) wantEffect(account directory.ID, effect string) {
 // The same routes while another environment still gives access: the session goes on, unless the
 // person herself is out.
 func TestRule4OtherEnvironmentStays(t *testing.T) {
+	t.Parallel()
 	for _, r := range routes {
 		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t)
 			account := s.ada.AccountID
 			s.createGroup(s.fjord, "Everyone", object(160), s.ada.ID)
@@ -486,6 +500,7 @@ func TestRule4OtherEnvironmentStays(t *testing.T) {
 
 // Leaving one of two synced groups, by whatever route, changes no access.
 func TestRule4OneOfTwoGroups(t *testing.T) {
+	t.Parallel()
 	for _, r := range []route{
 		{name: "leaves", lose: func(s *scene) { s.remove(s.pilots, s.ada) }},
 		{name: "taken out of Groups to Sync", lose: func(s *scene) { s.sync(s.production, s.crewID) }},
@@ -497,6 +512,7 @@ func TestRule4OneOfTwoGroups(t *testing.T) {
 		}},
 	} {
 		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t)
 			s.add(s.crew, s.ada)
 			session := s.signIn(s.ada.AccountID)
@@ -519,6 +535,7 @@ func TestRule4OneOfTwoGroups(t *testing.T) {
 
 // Leaving and joining in one change is no change of access.
 func TestRule4LeaveAndJoinInOneChange(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	session := s.signIn(s.ada.AccountID)
 	s.unchanged(func() {
@@ -536,6 +553,7 @@ func TestRule4LeaveAndJoinInOneChange(t *testing.T) {
 
 // Rule 5: the resource is gone for good, the account stays.
 func TestRule5Delete(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	other := s.createGroup(s.fjord, "Other", "", s.ada.ID)
 	s.clock.Advance(time.Minute)
@@ -568,6 +586,7 @@ func TestRule5Delete(t *testing.T) {
 
 // Rule 5: whom provisioning finds again, and whom it does not.
 func TestRule5Reprovision(t *testing.T) {
+	t.Parallel()
 	type life struct {
 		name     string
 		first    func(*directory.Profile)             // as provisioned at first
@@ -635,6 +654,7 @@ func TestRule5Reprovision(t *testing.T) {
 		{name: "not: another tenant", first: none, second: none, tenant: func(s *scene) directory.ID { return s.harbor }},
 	} {
 		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t)
 			p := person("bo", 2)
 			l.first(&p)
@@ -681,6 +701,7 @@ func TestRule5Reprovision(t *testing.T) {
 
 // Two people of one tenant, or of two, that share an e-mail address or an object id stay apart.
 func TestAccountsStayApart(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	p := person("bo", 1) // ada's object id
 	p.Email, p.Emails = s.ada.Email, s.ada.Emails
@@ -700,6 +721,7 @@ func TestAccountsStayApart(t *testing.T) {
 // An internal account is adopted for its e-mail address alone where the tenant is trusted for the
 // domain, and by nobody else.
 func TestAdoption(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		account string // e-mail of the internal account
@@ -728,6 +750,7 @@ func TestAdoption(t *testing.T) {
 		{name: "the person's name, not the address", account: "bo@other.example", trusted: []string{"fjord.example"}, want: "new"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := newScene(t)
 			if test.trusted != nil {
 				s.trust(s.fjord, test.trusted...)
@@ -800,6 +823,7 @@ func (s *scene) handAccess(account, env directory.ID) {
 // Rule 1 is for external users: what an internal user was given by hand stays, whatever happens
 // to the integration of the environment.
 func TestInternalUsersAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	internal := must(s.svc.CreateAccount(s.ctx, operator, "root", "root@bizz.example", "Root"))
 	s.handAccess(internal.ID, s.production)
@@ -819,6 +843,7 @@ func TestInternalUsersAreLeftAlone(t *testing.T) {
 
 // What one tenant's people lose is not told in another tenant's log.
 func TestTenantChangeIsLoggedWhereItBelongs(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	bo := s.createUser(s.harbor, person("bo", 2))
 	s.createGroup(s.harbor, "Crew", s.crewID, bo.ID)
@@ -847,6 +872,7 @@ func TestTenantChangeIsLoggedWhereItBelongs(t *testing.T) {
 
 // Default menus are for new accesses alone.
 func TestDefaultMenus(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.set(s.production, directory.IntegrationInput{DefaultMenus: []string{"new"}})
 	bo := s.createUser(s.fjord, person("bo", 2))
@@ -865,6 +891,7 @@ func TestDefaultMenus(t *testing.T) {
 
 // Rule 9.
 func TestRule9SessionLife(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	session := s.signIn(s.ada.AccountID)
 	for range 15 { // activity does not make it longer
@@ -892,6 +919,7 @@ func TestRule9SessionLife(t *testing.T) {
 
 // A session whose record survives by accident is void by its epoch.
 func TestSessionEpoch(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	session := s.signIn(s.ada.AccountID)
 	hash := secretHash(session)
@@ -910,6 +938,7 @@ func TestSessionEpoch(t *testing.T) {
 }
 
 func TestNoSessionWithoutAccess(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	bo := s.createUser(s.fjord, person("bo", 2))
 	s.unchanged(func() {

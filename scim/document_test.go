@@ -151,7 +151,7 @@ func FuzzScan(f *testing.F) {
 
 func TestStoredDocument(t *testing.T) {
 	asked := ""
-	d := &storedDocument{doc: []byte(`{"userName":"x\u2028y","title":"plain","active":true,"tags":["a"],"id":"not this one"}`),
+	d := &storedDocument{doc: []byte(`{"userName":"x\u2028y","title":"plain","active":true,"tags":["a"],"id":"not this one","groups":[{"value":"g"}]}`),
 		virtual: func(ref attrRef) (v Value, ok, handled bool) {
 			asked += ref.attr.Name + " "
 			switch ref.attr.Name {
@@ -171,6 +171,18 @@ func TestStoredDocument(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	// What a resource never holds is absent, decoded or not.
+	odd := `{"emails":null,"tags":"a","roles":{"type":"work"}}`
+	for s, want := range map[string]bool{`emails[not (type eq "x")]`: false, `emails pr`: false, `emails ne "x"`: true, `tags eq "a"`: true,
+		`tags[value eq "a"]`: true, `roles[type eq "work"]`: true, `roles.type eq "work"`: true} {
+		f, err := parseFilter(s, testType, DefaultFilterLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := f.match(tree{parsed(t, odd)}), f.match(&storedDocument{doc: []byte(odd)}); a != want || b != want {
+			t.Errorf("%s: decoded %v, stored %v", s, a, b)
 		}
 	}
 	// It is asked only for what the filter needs.

@@ -522,6 +522,15 @@ func TestCompareNumbers(t *testing.T) {
 			}
 		}
 	}
+	// Exponents that no integer holds.
+	for n := 13; n < 60; n++ {
+		for _, digit := range []string{"1", "5", "9"} {
+			huge := strings.Repeat(digit, n)
+			if compareNumbers("1e"+huge, "1e300") != 1 || compareNumbers("1e-"+huge, "1e-300") != -1 || compareNumbers("-1e"+huge, "-1e300") != -1 {
+				t.Errorf("1e%s", huge)
+			}
+		}
+	}
 	for _, same := range [][]string{{"0", "-0", "0.0", "0e5", "-0.00e-7"}, {"1", "1.0", "10e-1", "0.1e1", "0.01E+2", "1e0", "100e-2"},
 		{"-12.5", "-125e-1", "-0.125e2", "-12.500"}, {"100", "1e2", "1.00e2", "0.0001e6"}} {
 		for _, a := range same {

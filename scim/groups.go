@@ -9,7 +9,7 @@ import (
 
 func (q *request) createGroup() error {
 	q.begin(directory.ActionCreate, "Group")
-	body, err := q.body()
+	body, p, err := q.write(q.tenant.group)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (q *request) createGroup() error {
 	if err != nil {
 		return err
 	}
-	return q.sendGroup(http.StatusCreated, g.ID)
+	return q.sendGroup(http.StatusCreated, g.ID, p)
 }
 
 // groupInput reads the body of a POST or PUT. before is the group that a PUT replaces.
@@ -85,7 +85,7 @@ func knownIDs(refs []MemberRef) (ids []directory.ID) {
 // groups without them; null and the empty list remove them all.
 func (q *request) putGroup() error {
 	q.begin(directory.ActionUpdate, "Group")
-	body, err := q.body()
+	body, p, err := q.write(q.tenant.group)
 	if err != nil {
 		return err
 	}
@@ -107,12 +107,12 @@ func (q *request) putGroup() error {
 	if err != nil {
 		return err
 	}
-	return q.sendGroup(http.StatusOK, g.ID)
+	return q.sendGroup(http.StatusOK, g.ID, p)
 }
 
 func (q *request) patchGroup() error {
 	q.begin(directory.ActionUpdate, "Group")
-	body, err := q.body()
+	body, p, err := q.write(q.tenant.group)
 	if err != nil {
 		return err
 	}
@@ -136,9 +136,9 @@ func (q *request) patchGroup() error {
 		return err
 	}
 	if q.tenant.SCIM.GroupPatchContent {
-		return q.sendGroup(http.StatusOK, g.ID)
+		return q.sendGroup(http.StatusOK, g.ID, p)
 	}
-	q.setHead(g.ID, "/Groups/", g.Version)
+	q.setHead(g.ID, "/Groups/", g.Version, false)
 	return q.sendNothing()
 }
 

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -204,8 +205,22 @@ type tenant struct {
 	*directory.Tenant
 	user, group           *ResourceType
 	everyUser, everyGroup *Projection // what a request gets that chooses no attributes
+	base                  atomic.Pointer[tenantURL]
 	mode                  Mode
 	limiter               *rate.Limiter
+}
+
+// tenantURL is the Tenant URL under a base URL.
+type tenantURL struct{ base, url string }
+
+// url returns the Tenant URL, without a slash at the end. Nearly all requests come by one base URL.
+func (t *tenant) url(base string) string {
+	last := t.base.Load()
+	if last == nil || last.base != base {
+		last = &tenantURL{base, base + "/scim/" + t.Name + "/v2"}
+		t.base.Store(last)
+	}
+	return last.url
 }
 
 func (t *tenant) everything(rt *ResourceType) *Projection {
@@ -263,10 +278,12 @@ type request struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	tenant *tenant
-	by     directory.Actor
-	base   string       // Tenant URL, without a slash at the end
-	name   string       // last segment of the path, decoded
-	id     directory.ID // name as an id; zero when it is none
+	token  directory.ID
+	from   string          // address of the caller
+	by     directory.Actor // of a write
+	base   string          // Tenant URL, without a slash at the end
+	name   string          // last segment of the path, decoded
+	id     directory.ID    // name as an id; zero when it is none
 	event  directory.LogEvent
 }
 
@@ -330,7 +347,7 @@ func (q *request) serve() error {
 		q.w.Header().Set("Allow", strings.Join(allow, ", "))
 		return &Error{Status: http.StatusMethodNotAllowed, Detail: "this resource does not have the method " + q.r.Method}
 	}
-	q.base = q.BaseURL(q.r) + "/scim/" + q.tenant.Name + "/v2"
+	q.base = q.tenant.url(q.BaseURL(q.r))
 	return serve(q)
 }
 
@@ -352,7 +369,7 @@ func (q *request) authenticate(tenantName string) error {
 	if err != nil {
 		return err
 	}
-	q.by = directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: tokenID.String(), RequestID: q.RequestID(q.r), Address: from}
+	q.token, q.from = tokenID, from
 	q.tenant = q.Handler.tenant(record)
 	if record.Name != tenantName {
 		return errNoPath // whether there is such a tenant is not for this caller to know

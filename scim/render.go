@@ -349,21 +349,23 @@ func (r *renderer) member(dst []byte, m directory.Member) ([]byte, error) {
 	return append(dst, `"}`...), nil
 }
 
-// setHead sets the headers that go with a resource.
-func (q *request) setHead(id directory.ID, path string, version uint64) string {
-	location := q.base + path + id.String()
+// setHead sets the headers that go with a resource; content says that the answer holds it.
+func (q *request) setHead(id directory.ID, path string, version uint64, content bool) {
+	var room [256]byte
+	location := append(append(room[:0], q.base...), path...)
+	location, _ = id.AppendText(location)
+	tag := appendETag(location, version)
+	text := string(tag)
+	values := [2]string{text[len(location):], text[:len(location)]} // one allocation for all
 	header := q.w.Header()
-	header["Etag"] = []string{string(appendETag(nil, version))}
-	header["Location"] = []string{location}
-	return location
+	header["Etag"], header["Location"] = values[0:1:1], values[1:2:2]
+	if content {
+		header["Content-Location"] = values[1:2:2]
+	}
 }
 
 // sendUser answers with a user as it is after a write.
-func (q *request) sendUser(status int, u *directory.User) error {
-	p, err := q.projection(q.tenant.user)
-	if err != nil {
-		return err
-	}
+func (q *request) sendUser(status int, u *directory.User, p *Projection) error {
 	return withBuffer(func(b []byte) ([]byte, error) {
 		err := q.Service.View(q.r.Context(), func(sn *directory.Snapshot) (err error) {
 			b, err = q.renderer(sn, p).user(b, u)
@@ -372,7 +374,7 @@ func (q *request) sendUser(status int, u *directory.User) error {
 		if err != nil {
 			return b, err
 		}
-		q.w.Header()["Content-Location"] = []string{q.setHead(u.ID, "/Users/", u.Version)}
+		q.setHead(u.ID, "/Users/", u.Version, true)
 		return b, q.send(status, b)
 	})
 }
@@ -401,7 +403,7 @@ func (q *request) getUser() error {
 		case !found:
 			return b, q.noUser()
 		}
-		q.w.Header()["Content-Location"] = []string{q.setHead(u.ID, "/Users/", u.Version)}
+		q.setHead(u.ID, "/Users/", u.Version, true)
 		if m := q.r.Header.Get("If-None-Match"); m != "" && matches(m, u.Version) {
 			q.w.WriteHeader(http.StatusNotModified)
 			return b, nil
@@ -417,15 +419,15 @@ func (q *request) getGroup() error {
 	if q.id.IsZero() {
 		return q.noGroup()
 	}
-	return q.sendGroup(http.StatusOK, q.id)
-}
-
-// sendGroup answers with a group as it is.
-func (q *request) sendGroup(status int, id directory.ID) error {
 	p, err := q.projection(q.tenant.group)
 	if err != nil {
 		return err
 	}
+	return q.sendGroup(http.StatusOK, q.id, p)
+}
+
+// sendGroup answers with a group as it is.
+func (q *request) sendGroup(status int, id directory.ID, p *Projection) error {
 	return withBuffer(func(b []byte) ([]byte, error) {
 		var g *directory.Group
 		var last directory.ID
@@ -442,7 +444,7 @@ func (q *request) sendGroup(status int, id directory.ID) error {
 			}
 			return b, err
 		}
-		q.w.Header()["Content-Location"] = []string{q.setHead(g.ID, "/Groups/", g.Version)}
+		q.setHead(g.ID, "/Groups/", g.Version, true)
 		if q.r.Method == http.MethodGet || q.r.Method == http.MethodHead {
 			if m := q.r.Header.Get("If-None-Match"); m != "" && matches(m, g.Version) {
 				q.w.WriteHeader(http.StatusNotModified)

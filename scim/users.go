@@ -8,14 +8,26 @@ import (
 	"github.com/bizzstream/bizzscim/directory"
 )
 
-// begin names what a write is about, for the log line of its failure.
+// begin names who writes and what the write is about, for the log line, also that of a failure.
 func (q *request) begin(action directory.Action, targetType string) {
+	q.by = directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: q.token.String(), RequestID: q.RequestID(q.r), Address: q.from}
 	q.event.Action, q.event.TargetType, q.event.TargetID = action, targetType, q.name
+}
+
+// write reads what a write asks for: its body, and which attributes the answer shall hold. All of
+// a request is understood before anything of it is carried out.
+func (q *request) write(rt *ResourceType) (Value, *Projection, error) {
+	p, err := q.projection(rt)
+	if err != nil {
+		return Value{}, nil, err
+	}
+	body, err := q.body()
+	return body, p, err
 }
 
 func (q *request) createUser() error {
 	q.begin(directory.ActionCreate, "User")
-	body, err := q.body()
+	body, p, err := q.write(q.tenant.user)
 	if err != nil {
 		return err
 	}
@@ -27,7 +39,7 @@ func (q *request) createUser() error {
 	if err != nil {
 		return err
 	}
-	return q.sendUser(http.StatusCreated, u)
+	return q.sendUser(http.StatusCreated, u, p)
 }
 
 // userInput reads the body of a POST or PUT. before is the user that a PUT replaces.
@@ -63,7 +75,7 @@ func (q *request) finishUser(attrs Value, before *directory.User, warnings []War
 
 func (q *request) putUser() error {
 	q.begin(directory.ActionUpdate, "User")
-	body, err := q.body()
+	body, p, err := q.write(q.tenant.user)
 	if err != nil {
 		return err
 	}
@@ -73,12 +85,12 @@ func (q *request) putUser() error {
 	if err != nil {
 		return err
 	}
-	return q.sendUser(http.StatusOK, u)
+	return q.sendUser(http.StatusOK, u, p)
 }
 
 func (q *request) patchUser() error {
 	q.begin(directory.ActionUpdate, "User")
-	body, err := q.body()
+	body, p, err := q.write(q.tenant.user)
 	if err != nil {
 		return err
 	}
@@ -98,10 +110,10 @@ func (q *request) patchUser() error {
 		return err
 	}
 	if q.tenant.SCIM.UserPatchNoContent {
-		q.setHead(u.ID, "/Users/", u.Version)
+		q.setHead(u.ID, "/Users/", u.Version, false)
 		return q.sendNothing()
 	}
-	return q.sendUser(http.StatusOK, u)
+	return q.sendUser(http.StatusOK, u, p)
 }
 
 func (q *request) updateUser(fn func(*directory.User) (directory.UserInput, error)) (*directory.User, error) {

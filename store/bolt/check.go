@@ -90,8 +90,9 @@ func (k *checker) rows(tr *tree) error {
 	if err := c.end(false); err != nil {
 		return err
 	}
-	var rows, inPrefix, prefixes int64
-	var last, prefix []byte
+	var rows int64
+	var last []byte
+	count := counting{k: k, t: tr.t}
 	for ; c.depth > 0; rows++ {
 		if rows%10_000 == 0 {
 			if k.ctx.Err() != nil {
@@ -112,13 +113,10 @@ func (k *checker) rows(tr *tree) error {
 			k.problem(tr.t.damaged(key, "records out of order"))
 		case len(key) < tr.t.CountPrefix:
 			k.problem(tr.t.damaged(key, "key too short to be counted"))
+		case tr.t.CountPrefix > 0:
+			count.row(key)
+			fallthrough
 		default:
-			if p := key[:tr.t.CountPrefix]; prefix == nil || !bytes.Equal(p, prefix) {
-				k.problem(k.counter(tr.t, prefix, inPrefix))
-				prefix, inPrefix = p, 0
-				prefixes++
-			}
-			inPrefix++
 			last = key
 		}
 		if err := c.next(); err != nil {
@@ -126,32 +124,88 @@ func (k *checker) rows(tr *tree) error {
 		}
 	}
 	k.progress(tr.t.Name, rows)
-	if tr.t.CountPrefix == 0 {
-		return nil
+	if tr.t.CountPrefix > 0 {
+		count.end()
 	}
-	k.problem(k.counter(tr.t, prefix, inPrefix))
-	counters := int64(0)
-	err := k.counters().scan(directory.Range{Prefix: counterKey(nil, counterRows, tr.t, nil)}, func(_, _ []byte) bool {
-		counters++
-		return true
-	})
-	if err == nil && counters != prefixes {
-		err = tr.t.damaged(nil, fmt.Sprintf("%d counters for %d prefixes", counters, prefixes))
-	}
-	return err
+	return nil
 }
 
-func (k *checker) counters() *tree { return &k.snap.trees[k.s.counters.index] }
+// counting compares the counters of a table with its rows, in their order.
+type counting struct {
+	k      *checker
+	t      *table
+	prefix []byte // of the rows now; nil before the first
+	rows   int64  // with it
+	bl     *blocks
+	block  int // that the rows are in now
+	inside int // rows in it
 
-func (k *checker) counter(t *table, prefix []byte, want int64) error {
-	if t.CountPrefix == 0 || prefix == nil {
-		return nil
+	prefixes, blocks int64 // so far
+}
+
+func (c *counting) row(key []byte) {
+	if p := key[:c.t.CountPrefix]; c.prefix == nil || !bytes.Equal(p, c.prefix) {
+		c.endPrefix()
+		c.prefix, c.rows, c.block, c.inside = p, 0, 0, 0
+		c.prefixes++
+		if c.t.blocks {
+			var err error
+			c.bl, err = c.k.snap.loadBlocks(c.t, p)
+			c.k.problem(err)
+			c.blocks += int64(len(c.bl.starts))
+		}
 	}
-	n, err := k.counters().number(counterKey(nil, counterRows, t, prefix))
-	if err == nil && int64(n) != want {
-		err = t.damaged(prefix, fmt.Sprintf("%d rows, counted %d", want, n))
+	c.rows++
+	if c.t.blocks {
+		for c.block+1 < len(c.bl.starts) && string(key) >= c.bl.starts[c.block+1] {
+			c.endBlock()
+		}
+		c.inside++
 	}
-	return err
+}
+
+func (c *counting) endBlock() {
+	want := 0
+	if c.block < len(c.bl.starts) {
+		want = c.bl.before[c.block+1] - c.bl.before[c.block]
+	}
+	if c.inside != want || want == 0 {
+		c.k.problem(c.t.damaged(c.prefix, fmt.Sprintf("%d rows in block %d, counted %d", c.inside, c.block, want)))
+	}
+	c.block++
+	c.inside = 0
+}
+
+func (c *counting) endPrefix() {
+	if c.prefix == nil {
+		return
+	}
+	n, err := c.k.snap.counters.number(counterKey(nil, counterRows, c.t, c.prefix))
+	if err == nil && int64(n) != c.rows {
+		err = c.t.damaged(c.prefix, fmt.Sprintf("%d rows, counted %d", c.rows, n))
+	}
+	c.k.problem(err)
+	if c.t.blocks {
+		for c.endBlock(); c.block < len(c.bl.starts); {
+			c.endBlock()
+		}
+	}
+}
+
+// end looks for counters of rows that there are none of.
+func (c *counting) end() {
+	c.endPrefix()
+	for kind, want := range map[byte]int64{counterRows: c.prefixes, counterBlock: c.blocks} {
+		n := int64(0)
+		err := c.k.snap.counters.scan(c.k.snap, directory.Range{Prefix: counterKey(nil, kind, c.t, nil)}, func(_, _ []byte) bool {
+			n++
+			return true
+		})
+		if err == nil && n != want {
+			err = c.t.damaged(nil, fmt.Sprintf("%d counters of kind %c, want %d", n, kind, want))
+		}
+		c.k.problem(err)
+	}
 }
 
 // pages marks the pages of a tree as used.

@@ -23,11 +23,13 @@ type table struct {
 	*directory.Table
 	index int    // in Store.tables and snapshot.trees
 	seed  uint32 // checksum of what all records of the table have in common
+
+	blocks bool // rows are counted in blocks, see blocks.go
 }
 
 func newTable(t *directory.Table, index int) *table {
 	seed := crc32.Update(0, castagnoli, append([]byte{recordFormat}, t.Name...))
-	return &table{Table: t, index: index, seed: seed}
+	return &table{Table: t, index: index, seed: seed, blocks: t.CountPrefix > 0 && t.Sequential}
 }
 
 // checksum mixes the length of the key in where the key ends, so that a byte cannot move from

@@ -109,31 +109,74 @@ func (b *bounds) inside(key []byte, reverse bool) bool {
 	return b.to == nil || bytes.Compare(key, b.to) < 0
 }
 
-// scan calls fn for the rows of the range, every one of them verified, also the skipped ones.
-func (tr *tree) scan(r directory.Range, fn func(key, value []byte) bool) error {
-	b := rangeBounds(r)
+// scan calls fn for the rows of the range, every one of them verified. Of skipped rows it knows
+// from the pages, or from the blocks, how many there are.
+func (tr *tree) scan(snap *snapshot, r directory.Range, fn func(key, value []byte) bool) error {
+	b, skip := rangeBounds(r), r.Skip
 	if b.none {
 		return nil
+	}
+	if skip >= skipByBlocks && tr.t.blocks && r.After == nil && len(r.Prefix) == tr.t.CountPrefix {
+		bl, err := snap.blocks(tr.t, r.Prefix)
+		if err != nil {
+			return err
+		}
+		if skip = bl.skip(&b, skip, r.Reverse); b.none {
+			return nil
+		}
 	}
 	c := tr.cursor()
 	defer c.release()
 	if err := c.start(b, r.Reverse); err != nil {
 		return err
 	}
-	for skip := r.Skip; c.depth > 0; {
+	if err := c.skip(skip, b, r.Reverse); err != nil {
+		return err
+	}
+	for c.depth > 0 {
 		key, value, err := c.record()
 		if err != nil {
 			return err
 		}
-		if !b.inside(key, r.Reverse) {
-			return nil
-		}
-		if skip > 0 {
-			skip--
-		} else if !fn(key, value) {
+		if !b.inside(key, r.Reverse) || !fn(key, value) {
 			return nil
 		}
 		if err := c.advance(r.Reverse); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skip passes n rows, whole pages by their number of rows; the row it stops at may be behind the
+// range.
+func (c *cursor) skip(n int, b bounds, reverse bool) error {
+	for n > 0 && c.depth > 0 {
+		top := &c.stack[c.depth-1]
+		rest := top.p.n - top.i // rows of the page from here on
+		if reverse {
+			rest = top.i + 1
+		}
+		if n < rest {
+			if reverse {
+				n = -n
+			}
+			top.i += n
+			return nil
+		}
+		n -= rest
+		top.i = top.p.n - 1
+		if reverse {
+			top.i = 0
+		}
+		if k, err := top.p.key(top.i); err != nil || !b.inside(k, reverse) {
+			// The range ends in this page, and fewer rows are left than to skip. Only a good
+			// record is believed to say so.
+			_, _, err := c.record()
+			c.depth = 0
+			return err
+		}
+		if err := c.advance(reverse); err != nil {
 			return err
 		}
 	}

@@ -345,6 +345,9 @@ type snapshot struct {
 	root  tree   // names of tables -> trees
 	trees []tree // by table.index
 	refs  int
+
+	counters *tree
+	cache    blockCache
 }
 
 // snapshot opens the last commit with one reference. Only the writer may call it, right after
@@ -374,6 +377,7 @@ func (s *Store) snapshot() (_ *snapshot, err error) {
 	for i, t := range s.tables {
 		snap.trees[i].t = t
 	}
+	snap.counters = &snap.trees[s.counters.index]
 	// The root bucket maps each table's name to its root page, or to all of a small table.
 	snap.root = tree{t: rootTable, pages: &snap.pages, root: uint64(tx.Cursor().Bucket().Root())}
 	c := snap.root.cursor()
@@ -509,7 +513,7 @@ func (r *reader) Scan(t *directory.Table, rg directory.Range, fn func(key, value
 			err = tr.t.damaged(nil, describe(r))
 		}
 	}()
-	return tr.scan(rg, func(key, value []byte) bool {
+	return tr.scan(r.snap, rg, func(key, value []byte) bool {
 		inside = true
 		more := fn(key, value)
 		inside = false
@@ -525,9 +529,8 @@ func (r *reader) Count(t *directory.Table, prefix []byte) (n int64, err error) {
 	if err := tr.t.checkPrefix(prefix); err != nil {
 		return 0, err
 	}
-	ct := &r.snap.trees[r.s.counters.index]
-	defer ct.recoverDamage(&err)
-	u, err := ct.number(counterKey(nil, counterRows, tr.t, prefix))
+	defer r.snap.counters.recoverDamage(&err)
+	u, err := r.snap.counters.number(counterKey(nil, counterRows, tr.t, prefix))
 	return int64(u), err
 }
 
@@ -561,6 +564,7 @@ func describe(r any) string {
 const (
 	counterRows     = 'c' // table, 0, prefix -> rows; absent: none
 	counterSequence = 's' // table, 0 -> last number handed out
+	counterBlock    = 'b' // table, 0, first key -> rows of a block, see blocks.go; absent: none
 )
 
 func counterKey(b []byte, kind byte, t *table, prefix []byte) []byte {

@@ -175,6 +175,8 @@ type batch struct {
 	broken error // no commit: bbolt's transaction is in an unknown state
 	undo   []undo
 	key    []byte // scratch
+
+	blocks batchBlocks
 }
 
 // batchTable holds what the batch has changed in one table. bbolt gets it late and in key order:
@@ -300,6 +302,9 @@ func (s *Store) commit(b *batch) error {
 	if err = b.commit(); err == nil {
 		var snap *snapshot
 		if snap, err = s.snapshot(); err == nil {
+			if b.base != nil {
+				snap.cache.inherit(&b.base.cache, b.blocks.touched)
+			}
 			s.commits.Add(1)
 			s.updates.Add(uint64(len(b.calls)))
 			s.show(snap)
@@ -355,7 +360,7 @@ func (b *batch) prepare() (err error) {
 		}
 	}()
 	for key, n := range b.number {
-		prev, err := b.base.trees[counters.index].number([]byte(key))
+		prev, err := b.base.counters.number([]byte(key))
 		if err != nil {
 			return err
 		}
@@ -538,19 +543,23 @@ func (w *writer) Delete(dt *directory.Table, key []byte) error {
 // set replaces prev by rec; nil is no record.
 func (w *writer) set(t *table, key, prev, rec []byte) error {
 	b := w.b
+	k := string(key)
 	if t.CountPrefix > 0 && (prev == nil) != (rec == nil) {
+		delta := uint64(1)
+		if rec == nil {
+			delta = ^uint64(0) // -1
+		}
+		if t.blocks {
+			if err := b.countInBlock(t, k, delta); err != nil {
+				return err
+			}
+		}
 		n, err := b.load(counterRows, t, key[:t.CountPrefix])
 		if err != nil {
 			return err
 		}
-		if rec != nil {
-			n++
-		} else {
-			n--
-		}
-		b.store(n)
+		b.store(n + delta)
 	}
-	k := string(key)
 	b.undo = append(b.undo, undo{t: t, key: k, prev: prev})
 	b.apply(t, k, rec)
 	return nil
@@ -559,12 +568,16 @@ func (w *writer) set(t *table, key, prev, rec []byte) error {
 // load returns a number and leaves its key in b.key.
 func (b *batch) load(kind byte, t *table, prefix []byte) (n uint64, err error) {
 	b.key = counterKey(b.key[:0], kind, t, prefix)
+	return b.loadKey()
+}
+
+// loadKey returns the number under b.key.
+func (b *batch) loadKey() (n uint64, err error) {
 	if n, ok := b.number[string(b.key)]; ok {
 		return n, nil
 	}
-	tr := &b.base.trees[b.s.counters.index]
-	defer tr.recoverDamage(&err)
-	if n, err = tr.number(b.key); err == nil {
+	defer b.base.counters.recoverDamage(&err)
+	if n, err = b.base.counters.number(b.key); err == nil {
 		b.number[string(b.key)] = n
 	}
 	return n, err
@@ -631,7 +644,7 @@ func (w *writer) Scan(dt *directory.Table, r directory.Range, fn func(key, value
 		return more
 	}
 	if len(w.b.tables[t.index].changed) == 0 {
-		return tr.scan(r, call)
+		return tr.scan(w.b.base, r, call)
 	}
 	return w.b.scan(t, r, call)
 }

@@ -1,0 +1,443 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/bizzstream/bizzscim/app"
+	"github.com/bizzstream/bizzscim/entrasim"
+)
+
+func (p *program) demoCommand() *cli.Command {
+	return p.command("demo", "", "see the product work: a server, a simulated directory, and people who come and go", p.demo,
+		&cli.IntFlag{Name: "users", Usage: "`N` people in the directory", Value: 60},
+		&cli.IntFlag{Name: "groups", Usage: "`N` groups, at least 5", Value: 9},
+		&cli.DurationFlag{Name: "every", Usage: "`TIME` between cycles", Value: 4 * time.Second},
+		&cli.IntFlag{Name: "changes", Usage: "`N` changes in the directory before each cycle", Value: 3},
+		&cli.IntFlag{Name: "cycles", Usage: "stop after `N` cycles that follow the initial one"},
+		&cli.DurationFlag{Name: "for", Usage: "stop after `TIME`"},
+		&cli.StringFlag{Name: "listen", Usage: "`HOST:PORT` to listen on (default: a free port of 127.0.0.1)", Value: "127.0.0.1:0"},
+		&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that the directory is made from", Value: 1})
+}
+
+// demoTenant is the name of the demo's tenant.
+const demoTenant = "nordwind"
+
+// demoEnvironments are what people get access to. Groups are numbers in the order of the
+// directory: 0 holds nearly everybody, those that follow are departments. They overlap, so that
+// losing one group does not always lose the access.
+var demoEnvironments = []struct {
+	organization, name string
+	groups             []int
+	menus              []string
+}{
+	{"Nordwind Trading", "Production", []int{1, 2, 3}, []string{"Orders", "Stock"}},
+	{"Nordwind Trading", "Test", []int{2, 4}, []string{"Everything"}},
+	{"Fjord Logistics", "Finance", []int{3, 4}, []string{"Invoices", "Approvals"}},
+}
+
+// demo is one demonstration.
+type demo struct {
+	*program
+	cmd    *cli.Command
+	style  style
+	client *app.Client
+	tenant *entrasim.Tenant
+	job    *entrasim.Provisioner
+	base   string // Tenant URL
+	token  string
+	data   string
+	ids    []string          // of the environments
+	after  map[string]string // environment -> place in its log
+	active map[string]int64  // environment -> people in the last table
+}
+
+func (p *program) demo(ctx context.Context, cmd *cli.Command) (err error) {
+	switch {
+	case cmd.Int("groups") < 5 || cmd.Int("users") < 1:
+		return usagef(cmd, "the demo needs at least 1 user and 5 groups")
+	case cmd.Int("cycles") < 0 || cmd.Int("changes") < 0 || cmd.Duration("every") < 0 || cmd.Duration("for") < 0:
+		return usagef(cmd, "a number is below 0")
+	}
+	c, err := p.config(cmd, func(c *app.Config) {
+		c.Listen, c.BaseURL, c.MetricsListen = cmd.String("listen"), "", ""
+		if c.Log.Level == "" {
+			c.Log.Level = "warn"
+		}
+	})
+	if err != nil {
+		return err
+	}
+	d := &demo{program: p, cmd: cmd, style: p.newStyle(), after: map[string]string{}, active: map[string]int64{}}
+	if !cmd.IsSet("data") {
+		if c.Data, err = os.MkdirTemp("", "bizzscim-demo-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(c.Data)) }()
+	}
+	d.data = c.Data
+	a, err := app.New(c, p.options(c))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, a.Close(stop))
+	}()
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	d.client, d.base = a.Client(), a.URL()+"/scim/"+demoTenant+"/v2"
+
+	running, cancel := ctx, context.CancelFunc(func() {})
+	if limit := cmd.Duration("for"); limit > 0 {
+		running, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	running, fail := context.WithCancelCause(running)
+	defer fail(nil)
+	go func() { fail(a.Wait(running)) }()
+
+	err = d.run(running)
+	if interrupted(running, err) {
+		err = nil // Ctrl-C and --for are how it ends
+		if cause := context.Cause(running); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+			err = cause
+		}
+	}
+	if err == nil && !wantsJSON(cmd) {
+		fmt.Fprintln(p.stdout, "\nThe demo is over.")
+	}
+	return err
+}
+
+func (d *demo) run(ctx context.Context) error {
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	defer d.job.Close()
+	if err := d.introduce(ctx); err != nil {
+		return err
+	}
+	cycles := d.cmd.Int("cycles")
+	for n := 0; ; n++ {
+		var changes []string
+		if n > 0 {
+			changes = d.tenant.RandomChange(d.cmd.Int("changes"))
+		}
+		started := time.Now()
+		summary, err := d.job.Cycle(ctx)
+		if err != nil && !errors.Is(err, entrasim.ErrQuarantine) {
+			return err
+		}
+		if err := d.report(ctx, n, started, changes, summary); err != nil {
+			return err
+		}
+		if d.cmd.IsSet("cycles") && n >= cycles {
+			return nil
+		}
+		if !pause(ctx, d.cmd.Duration("every")) {
+			return ctx.Err()
+		}
+	}
+}
+
+// prepare makes the organizations, environments, the tenant and the directory.
+func (d *demo) prepare(ctx context.Context) error {
+	existing, err := app.Call(ctx, d.client, app.OrganizationList, app.None{})
+	if err != nil {
+		return err
+	}
+	if len(existing.Items) > 0 {
+		return fmt.Errorf("the data folder %s is in use already: give the demo an empty one, or none", d.data)
+	}
+	d.tenant = entrasim.New(entrasim.Options{Seed: d.cmd.Uint64("seed")})
+	d.tenant.Populate(d.cmd.Int("users"), d.cmd.Int("groups"))
+	groups := d.tenant.Snapshot().Groups
+
+	var organizations []string
+	for i, e := range demoEnvironments {
+		if i == 0 || demoEnvironments[i-1].organization != e.organization {
+			o, err := app.Call(ctx, d.client, app.OrganizationCreate, app.NameInput{Name: e.organization})
+			if err != nil {
+				return err
+			}
+			organizations = append(organizations, o.ID)
+		}
+		env, err := app.Call(ctx, d.client, app.EnvironmentCreate, app.EnvironmentInput{Organization: organizations[len(organizations)-1], Name: e.name})
+		if err != nil {
+			return err
+		}
+		d.ids = append(d.ids, env.ID)
+	}
+	if _, err := app.Call(ctx, d.client, app.TenantCreate, app.TenantInput{Name: demoTenant, Organizations: organizations, DirectoryID: d.tenant.ID()}); err != nil {
+		return err
+	}
+	unhurried := 100_000 // the demo shall not show the limit of requests
+	if _, err := app.Call(ctx, d.client, app.TenantSet, app.TenantChange{Ref: demoTenant, RequestsPerSecond: &unhurried, Burst: &unhurried}); err != nil {
+		return err
+	}
+	token, err := app.Call(ctx, d.client, app.TokenCreate, app.TokenInput{Tenant: demoTenant, Name: "demo"})
+	if err != nil {
+		return err
+	}
+	d.token = token.Secret
+	on, tenant := true, demoTenant
+	for i, e := range demoEnvironments {
+		var ids []string
+		for _, g := range e.groups {
+			ids = append(ids, groups[g].ID)
+		}
+		if _, err := app.Call(ctx, d.client, app.EnvironmentIntegrate, app.IntegrationInput{Environment: d.ids[i], Enabled: &on, Tenant: &tenant,
+			Groups: &ids, DefaultMenus: &e.menus, Periodic: &on}); err != nil {
+			return err
+		}
+	}
+	d.job, err = entrasim.NewProvisioner(d.tenant, entrasim.ProvisionerOptions{Base: d.base, Token: d.token, ObjectIDAsExternalID: true, SyncAll: true, Concurrency: 4})
+	if err != nil {
+		return err
+	}
+	return d.job.Probe(ctx)
+}
+
+// introduce says what there is and what to try.
+func (d *demo) introduce(ctx context.Context) error {
+	list, err := app.Call(ctx, d.client, app.EnvironmentList, app.EnvironmentFilter{})
+	if err != nil {
+		return err
+	}
+	if wantsJSON(d.cmd) {
+		return d.line(map[string]any{"tenantUrl": d.base, "token": d.token, "data": d.data, "environments": list.Items})
+	}
+	names := map[string]string{}
+	for _, g := range d.tenant.Snapshot().Groups {
+		names[g.ID] = g.DisplayName
+	}
+	w, s := d.stdout, d.style
+	fmt.Fprintf(w, "%s\n\n", s.bold("bizzscim demo: a directory pushes its people, and they get and lose access by their groups"))
+	t := newTable(w)
+	t.row("  Tenant URL", d.base)
+	t.row("  Secret Token", d.token)
+	t.row("  Data folder", d.data)
+	t.flush()
+	fmt.Fprintln(w)
+	t = newTable(w, "  environment", "organization", "groups to sync", "default menu")
+	for _, e := range list.Items {
+		var groups []string
+		for _, id := range e.Integration.Groups {
+			groups = append(groups, names[id])
+		}
+		t.row("  "+e.Name, e.Organization, groups, e.Integration.DefaultMenus)
+	}
+	t.flush()
+	_, err = fmt.Fprintf(w, `
+%s
+  export TOKEN=%s
+  curl -s -H "Authorization: Bearer $TOKEN" '%s/Users?count=2'
+  curl -s -H "Authorization: Bearer $TOKEN" '%s/Groups?excludedAttributes=members&count=3'
+  bizzscim access Finance --data %s
+  bizzscim log %s --follow --data %s
+
+Ctrl-C ends it.
+`, s.bold("Try in another terminal"), d.token, d.base, d.base, d.data, demoTenant, d.data)
+	return err
+}
+
+// report shows what one cycle did.
+func (d *demo) report(ctx context.Context, n int, at time.Time, changes []string, sum entrasim.Summary) error {
+	list, err := app.Call(ctx, d.client, app.EnvironmentList, app.EnvironmentFilter{})
+	if err != nil {
+		return err
+	}
+	var events []app.LogEvent
+	for _, id := range d.ids {
+		page := app.Page{After: d.after[id], Limit: 1000}
+		log, err := app.Call(ctx, d.client, app.LogList, app.LogFilter{Ref: "env:" + id, Page: page})
+		if err != nil {
+			return err
+		}
+		d.after[id] = log.Next
+		for _, e := range log.Items {
+			e.Accesses = only(e.Accesses, id) // an event of several environments is in the log of each
+			events = append(events, e)
+		}
+	}
+	if wantsJSON(d.cmd) {
+		return d.line(map[string]any{"cycle": n, "changes": orNone(changes), "pushed": cycleOf(sum), "environments": list.Items, "log": orNone(events)})
+	}
+	w, s := &bytes.Buffer{}, d.style
+	if n == 0 {
+		fmt.Fprintf(w, "\n%s\n", s.bold(at.Format("15:04:05")+"  initial cycle"))
+	} else {
+		fmt.Fprintf(w, "\n%s\n", s.bold(at.Format("15:04:05")+"  cycle "+strconv.Itoa(n)))
+		for i, what := range changes {
+			fmt.Fprintf(w, "  %-10s %s\n", first(i, "directory"), clean(what))
+		}
+	}
+	fmt.Fprintf(w, "  %-10s %s %s\n", "pushed", pushed(sum), s.dim(fmt.Sprintf("(%s in %s)", plural(sum.Requests, "request"), sum.Duration.Round(time.Millisecond))))
+	for i, f := range sum.Failures {
+		fmt.Fprintf(w, "  %-10s %s\n", first(i, "failed"), s.red(clean(f.Object+": "+f.Err.Error())))
+	}
+	if n > 0 {
+		d.writeAccess(w, events)
+	}
+	fmt.Fprintln(w)
+	t := newTable(w, "  environment", "active", "inactive", "")
+	for _, e := range list.Items {
+		t.row("  "+e.Name, e.Active, e.Inactive, d.difference(n, e))
+		d.active[e.ID] = e.Active
+	}
+	t.flush()
+	_, err = d.stdout.Write(w.Bytes())
+	return err
+}
+
+func (d *demo) difference(n int, e app.Environment) string {
+	by := e.Active - d.active[e.ID]
+	if n == 0 || by == 0 {
+		return " "
+	}
+	return fmt.Sprintf("(%+d)", by)
+}
+
+// shownEffects is how many lines about access one cycle prints.
+const shownEffects = 12
+
+// writeAccess lists who gained and lost access, and why.
+func (d *demo) writeAccess(w io.Writer, events []app.LogEvent) {
+	lines := 0
+	for _, e := range events {
+		for _, x := range e.Accesses {
+			if lines++; lines > shownEffects {
+				continue
+			}
+			sign, paint := "+", d.style.green
+			if x.Effect == "deactivated" {
+				sign, paint = "-", d.style.red
+			}
+			fmt.Fprintf(w, "  %-10s %s %s\n", first(lines-1, "access"),
+				paint(fmt.Sprintf("%s %-11s %-11s %s", sign, clean(x.Environment.Name), x.Effect, clean(x.Account.Name))), d.style.dim("because "+clean(reason(e, x.Effect))))
+		}
+	}
+	switch {
+	case lines == 0:
+		fmt.Fprintf(w, "  %-10s %s\n", "access", d.style.dim("unchanged"))
+	case lines > shownEffects:
+		fmt.Fprintf(w, "  %-10s and %s more\n", "", number(int64(lines-shownEffects)))
+	}
+}
+
+// reason says why an event changed an access.
+func reason(e app.LogEvent, effect string) string {
+	switch {
+	case e.TargetType == "Group" && e.Action == "delete":
+		return "group " + e.Target.Name + " was deleted"
+	case e.TargetType == "Group" && effect == "deactivated":
+		return "left group " + e.Target.Name
+	case e.TargetType == "Group":
+		return "joined group " + e.Target.Name
+	case e.TargetType == "Environment":
+		return "the integration was changed"
+	}
+	switch e.Action {
+	case "disable":
+		return "the directory disabled the user"
+	case "enable":
+		return "the directory enabled the user"
+	case "delete":
+		return "the directory removed the user"
+	}
+	return "the directory changed the user"
+}
+
+// pushed says in one line what a cycle sent.
+func pushed(s entrasim.Summary) string {
+	var parts []string
+	add := func(n int, what, done string) {
+		if n > 0 {
+			parts = append(parts, plural(n, what)+" "+done)
+		}
+	}
+	for _, k := range []struct {
+		what string
+		c    entrasim.Counts
+	}{{"user", s.Users}, {"group", s.Groups}} {
+		add(k.c.Created, k.what, "created")
+		add(k.c.Updated, k.what, "updated")
+		add(k.c.Disabled, k.what, "disabled")
+		add(k.c.Restored, k.what, "restored")
+		add(k.c.Deleted, k.what, "deleted")
+	}
+	add(s.MembersAdded, "member", "added")
+	add(s.MembersRemoved, "member", "removed")
+	add(s.ReferencesSet+s.ReferencesCleared, "manager", "changed")
+	add(s.Failed, "object", "failed")
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func only(list []app.AccessEffect, environment string) (out []app.AccessEffect) {
+	for _, x := range list {
+		if x.Environment.ID == environment {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func first(i int, label string) string {
+	if i == 0 {
+		return label
+	}
+	return ""
+}
+
+func orNone[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func (d *demo) line(v any) error {
+	e := json.NewEncoder(d.stdout)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// style paints text where a person looks at it.
+type style struct{ on bool }
+
+func (p *program) newStyle() style {
+	for _, e := range p.environ {
+		if name, value, _ := strings.Cut(e, "="); name == "NO_COLOR" && value != "" || name == "TERM" && value == "dumb" {
+			return style{}
+		}
+	}
+	return style{isTerminal(p.stdout)}
+}
+
+func (s style) paint(code, text string) string {
+	if !s.on {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s style) bold(text string) string  { return s.paint("1", text) }
+func (s style) dim(text string) string   { return s.paint("2", text) }
+func (s style) green(text string) string { return s.paint("32", text) }
+func (s style) red(text string) string   { return s.paint("31", text) }

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/bizzstream/bizzscim/app"
+)
+
+func (p *program) environmentCommand() *cli.Command {
+	settings := func() []cli.Flag {
+		return []cli.Flag{
+			&cli.StringFlag{Name: "tenant", Usage: "`TENANT` whose people get access"},
+			&cli.StringSliceFlag{Name: "groups", Usage: "Groups to Sync: object `IDS`, separated by commas"},
+			&cli.StringSliceFlag{Name: "default-menu", Usage: "`MENU` of new users (repeatable, or separated by commas)"},
+			&cli.BoolWithInverseFlag{Name: "periodic", Usage: "periodically sync users"},
+		}
+	}
+	c := family("env", "environments: the workspaces that people get access to",
+		p.command("create", "NAME", "create an environment of an organization", p.createEnvironment,
+			&cli.StringFlag{Name: "org", Usage: "`ORG` that owns it", Required: true}),
+		p.command("list", "", "list environments", p.listEnvironments,
+			&cli.StringFlag{Name: "org", Usage: "only those of `ORG`"}),
+		p.command("show", "ENV", "show one environment (ENV: an id, a name, or ORG/NAME)", p.showEnvironment),
+		p.command("integrate", "ENV", "switch the external users integration on, and set it up", p.integrate,
+			append(settings(), &cli.BoolFlag{Name: "off", Usage: "switch it off instead: every access that it gave becomes inactive"})...),
+		p.command("set", "ENV", "change settings of the external users integration", p.setEnvironment, settings()...),
+		p.command("runs", "ENV", "list the runs of an environment, newest first", p.listRuns,
+			&cli.IntFlag{Name: "limit", Usage: "list `N` at most", Value: 20}))
+	c.Aliases = []string{"environment"}
+	return c
+}
+
+func (p *program) createEnvironment(ctx context.Context, cmd *cli.Command) error {
+	e, err := call(ctx, p, cmd, app.EnvironmentCreate, app.EnvironmentInput{Name: cmd.Args().First(), Organization: cmd.String("org")})
+	if err != nil {
+		return err
+	}
+	return p.print(cmd, e, func(w io.Writer) {
+		fmt.Fprintf(w, "created environment %s of organization %s (%s)\nnext: bizzscim env integrate %q --tenant TENANT --groups ID,ID\n",
+			clean(e.Name), clean(e.Organization.Name), e.ID, e.Name)
+	})
+}
+
+func (p *program) listEnvironments(ctx context.Context, cmd *cli.Command) error {
+	list, err := call(ctx, p, cmd, app.EnvironmentList, app.EnvironmentFilter{Organization: cmd.String("org")})
+	if err != nil {
+		return err
+	}
+	return p.print(cmd, list, func(w io.Writer) {
+		if len(list.Items) == 0 {
+			fmt.Fprintln(w, "no environments yet: create one with: bizzscim env create NAME --org ORG")
+			return
+		}
+		t := newTable(w, "organization", "name", "integration", "tenant", "groups", "active", "inactive", "id")
+		for _, e := range list.Items {
+			t.row(e.Organization, e.Name, onOff(e.Integration.Enabled), e.Integration.Tenant, len(e.Integration.Groups), e.Active, e.Inactive, e.ID)
+		}
+		t.flush()
+	})
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func (p *program) showEnvironment(ctx context.Context, cmd *cli.Command) error {
+	e, err := call(ctx, p, cmd, app.EnvironmentShow, app.RefInput{Ref: cmd.Args().First()})
+	if err != nil {
+		return err
+	}
+	return p.print(cmd, e, func(w io.Writer) { writeEnvironment(w, e) })
+}
+
+func writeEnvironment(w io.Writer, e app.Environment) {
+	t := newTable(w)
+	t.row("name", e.Name)
+	t.row("id", e.ID)
+	t.row("organization", e.Organization)
+	t.row("integration", onOff(e.Integration.Enabled))
+	if e.Integration.Enabled {
+		t.row("tenant", e.Integration.Tenant)
+		t.row("groups to sync", e.Integration.Groups)
+		t.row("default menus", e.Integration.DefaultMenus)
+		t.row("periodic sync", e.Integration.Periodic)
+	}
+	t.row("people", fmt.Sprintf("%s active, %s inactive", number(e.Active), number(e.Inactive)))
+	t.row("created", e.Created)
+	t.flush()
+}
+
+func (p *program) integrate(ctx context.Context, cmd *cli.Command) error {
+	if cmd.Bool("off") {
+		for _, f := range []string{"tenant", "groups", "default-menu", "periodic"} {
+			if cmd.IsSet(f) {
+				return usagef(cmd, "--off takes no --%s", f)
+			}
+		}
+	}
+	on := !cmd.Bool("off")
+	return p.changeIntegration(ctx, cmd, &on)
+}
+
+func (p *program) setEnvironment(ctx context.Context, cmd *cli.Command) error {
+	return p.changeIntegration(ctx, cmd, nil)
+}
+
+func (p *program) changeIntegration(ctx context.Context, cmd *cli.Command, enabled *bool) (err error) {
+	in := app.IntegrationInput{Environment: cmd.Args().First(), Enabled: enabled,
+		Tenant:       ifSet(cmd, "tenant", cmd.String("tenant")),
+		Groups:       ifSet(cmd, "groups", splitAll(cmd.StringSlice("groups"))),
+		DefaultMenus: ifSet(cmd, "default-menu", splitAll(cmd.StringSlice("default-menu"))),
+		Periodic:     ifSet(cmd, "periodic", cmd.Bool("periodic"))}
+	c, err := p.connect(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	out, err := app.Call(ctx, c, app.EnvironmentIntegrate, in)
+	if err != nil {
+		return err
+	}
+	if out.Run != nil {
+		run, err := p.follow(ctx, c, *out.Run)
+		if err != nil {
+			return fmt.Errorf("the run goes on without this command; see: bizzscim env runs %q: %w", in.Environment, err)
+		}
+		out.Run = &run
+		if out.Environment, err = app.Call(ctx, c, app.EnvironmentShow, app.RefInput{Ref: out.Environment.ID}); err != nil {
+			return err
+		}
+	}
+	return p.print(cmd, out, func(w io.Writer) { writeEnvironment(w, out.Environment) })
+}
+
+// splitAll splits what was given with commas.
+func splitAll(list []string) []string {
+	all := []string{}
+	for _, s := range list {
+		for part := range strings.SplitSeq(s, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				all = append(all, part)
+			}
+		}
+	}
+	return all
+}
+
+// follow waits for a run and shows how far it is, on the error output.
+func (p *program) follow(ctx context.Context, c *app.Client, run app.Run) (app.Run, error) {
+	terminal := isTerminal(p.stderr)
+	line := func(end string) {
+		fmt.Fprintf(p.stderr, "%s%s people looked at: %s granted, %s reactivated, %s deactivated%s",
+			map[bool]string{true: "\r"}[terminal], number(int64(run.Done)), number(int64(run.Granted)), number(int64(run.Reactivated)), number(int64(run.Deactivated)), end)
+	}
+	shown := time.Now()
+	for run.State != "complete" {
+		if terminal {
+			line("")
+		} else if time.Since(shown) > 2*time.Second {
+			line("\n")
+			shown = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return run, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+		next, err := app.Call(ctx, c, app.RunShow, app.RunRef{Environment: run.Environment.ID, Run: run.ID})
+		if err != nil {
+			return run, err
+		}
+		run = next
+	}
+	line("\n")
+	return run, nil
+}
+
+func (p *program) listRuns(ctx context.Context, cmd *cli.Command) error {
+	list, err := call(ctx, p, cmd, app.RunList, app.RunFilter{Environment: cmd.Args().First(), Limit: cmd.Int("limit")})
+	if err != nil {
+		return err
+	}
+	return p.print(cmd, list, func(w io.Writer) {
+		if len(list.Items) == 0 {
+			fmt.Fprintln(w, "no runs yet: a change of the integration that touches people makes one")
+			return
+		}
+		t := newTable(w, "started", "trigger", "state", "ended", "people", "granted", "reactivated", "deactivated", "id")
+		for _, r := range list.Items {
+			t.row(r.Started, r.Trigger, r.State, r.Ended, r.Done, r.Granted, r.Reactivated, r.Deactivated, r.ID)
+		}
+		t.flush()
+	})
+}

@@ -1,0 +1,358 @@
+package directory_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// sealed is a scene with one of everything in harbor's tenant, and fjord's as the stranger who
+// asks for it with the right ids.
+type sealed struct {
+	*scene
+	user   *directory.User
+	group  *directory.Group
+	token  *directory.Token
+	client string
+}
+
+func newSealed(t *testing.T) *sealed {
+	s := &sealed{scene: newScene(t), client: "entra-harbor"}
+	p := person("hana", 31)
+	s.user = s.createUser(s.harbor, p)
+	s.group = s.createGroup(s.harbor, "Dockers", object(131), s.user.ID)
+	s.token = must(s.svc.CreateToken(s.ctx, operator, s.harbor, newToken("secret-harbor")))
+	secret := newToken("client-secret")
+	must(s.svc.CreateClient(s.ctx, operator, s.harbor, directory.NewClient{ClientID: s.client, Secret: &secret}))
+	return s
+}
+
+// reads asks as tenant for what belongs to harbor and returns how much of it is found.
+type read func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (found int, err error)
+
+func some[T any](list []T, err error) (int, error) { return len(list), err }
+
+func one[T any](v *T, err error) (int, error) {
+	switch {
+	case directory.KindOf(err) == directory.NotFound && err != nil:
+		return 0, nil
+	case err != nil || v == nil:
+		return 0, err
+	}
+	return 1, nil
+}
+
+func nonzero(id directory.ID, err error) (int, error) {
+	if id.IsZero() {
+		return 0, err
+	}
+	return 1, err
+}
+
+// Every method of Snapshot: those that take a tenant say nothing about another one, with whatever
+// ids of it they are asked.
+var snapshotReads = map[string]read{
+	"User": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return one(sn.User(tenant, s.user.ID))
+	},
+	"UserResource": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		var u directory.User
+		ok, err := sn.UserResource(&u, tenant, s.user.ID)
+		if ok || u.AccountID != (directory.ID{}) {
+			return 1, err
+		}
+		return 0, err
+	},
+	"Users": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.Users(tenant, directory.ID{}, 0, func(u *directory.User) bool { n += found(u.ID == s.user.ID); return true })
+		return n, err
+	},
+	"UserCount": func(_ *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		n, err := sn.UserCount(tenant)
+		return int(n) - 1, err // each tenant has its ada
+	},
+	"UserByName": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return nonzero(sn.UserByName(tenant, s.user.UserName))
+	},
+	"UsersByExternalID": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return some(sn.UsersByExternalID(tenant, s.user.ExternalID))
+	},
+	"UsersByEmail": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return some(sn.UsersByEmail(tenant, s.user.Email))
+	},
+	"UsersByObjectID": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return some(sn.UsersByObjectID(tenant, s.user.ObjectID))
+	},
+	"Group": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return one(sn.Group(tenant, s.group.ID))
+	},
+	"Groups": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.Groups(tenant, directory.ID{}, 0, func(g *directory.Group) bool { n += found(g.ID == s.group.ID); return true })
+		return n, err
+	},
+	"GroupCount": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		n, err := sn.GroupCount(tenant)
+		return int(n)%2*0 + found(tenant == s.harbor && n == 2) + found(tenant == s.fjord && n != 2), err // two each
+	},
+	"GroupByName": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return nonzero(sn.GroupByName(tenant, "Dockers"))
+	},
+	"GroupsByExternalID": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return some(sn.GroupsByExternalID(tenant, s.group.ExternalID))
+	},
+	"Members": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.Members(tenant, s.group.ID, directory.ID{}, func(directory.Member) bool { n++; return true })
+		return n, err
+	},
+	"MemberCount": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		n, err := sn.MemberCount(tenant, s.group.ID)
+		return int(n), err
+	},
+	"IsMember": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		is, err := sn.IsMember(tenant, s.group.ID, s.user.ID)
+		return found(is), err
+	},
+	"GroupsOf": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return some(sn.GroupsOf(tenant, s.user.ID))
+	},
+	"Token": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return one(sn.Token(tenant, s.token.ID))
+	},
+	"Tokens": func(_ *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return some(sn.Tokens(tenant, directory.SecretToken))
+	},
+	"Client": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return one(sn.Client(tenant, s.client))
+	},
+	"Clients": func(_ *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return some(sn.Clients(tenant))
+	},
+	"Log": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.Log(tenant, 0, false, func(e *directory.LogEvent) bool { n += found(e.TargetID == s.user.ID.String()); return true })
+		return n, err
+	},
+
+	// These take no tenant: they are for operators, for a secret, or for an environment or account
+	// that the caller has been shown to own.
+	"Organization": nil, "OrganizationByName": nil, "Organizations": nil,
+	"Environment": nil, "Environments": nil, "EnvironmentsByName": nil, "Tenant": nil, "TenantRecord": nil, "TenantByName": nil, "Tenants": nil,
+	"Account": nil, "Accounts": nil, "Access": nil, "Accesses": nil, "EnvironmentAccesses": nil, "EnvironmentAccessCount": nil,
+	"TokenRecord": nil, "Session": nil, "EnvironmentLog": nil, "Outbox": nil, "Audit": nil, "Runs": nil, "Run": nil,
+}
+
+func found(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func TestSnapshotIsSealed(t *testing.T) {
+	t.Parallel()
+	wantTable(t, reflect.TypeFor[*directory.Snapshot](), func(name string) bool { _, ok := snapshotReads[name]; return ok })
+	s := newSealed(t)
+	for name, fn := range snapshotReads {
+		if fn == nil {
+			continue
+		}
+		view(s.world, func(sn *directory.Snapshot) (bool, error) {
+			if n, err := fn(s, sn, s.harbor); n < 1 || err != nil {
+				t.Errorf("%s as its own tenant: %d, %v", name, n, err)
+			}
+			for _, tenant := range []directory.ID{s.fjord, {}, number(999)} {
+				n, err := fn(s, sn, tenant)
+				if name == "UserCount" || name == "GroupCount" {
+					n = max(n, 0) * found(tenant == s.fjord)
+				}
+				if n != 0 || err != nil {
+					t.Errorf("%s as another tenant: %d, %v", name, n, err)
+				}
+			}
+			return true, nil
+		})
+	}
+}
+
+// wantTable checks that a table has every method of a type, so that a new one is not forgotten.
+func wantTable(t *testing.T, of reflect.Type, has func(string) bool) {
+	t.Helper()
+	for m := range of.Methods() {
+		if !has(m.Name) {
+			t.Errorf("%v has a method %s that is not in the table", of, m.Name)
+		}
+	}
+}
+
+// act calls a method as tenant with ids of harbor.
+type act func(s *sealed, tenant directory.ID) error
+
+// Every method of Service: those that take a tenant change nothing of another one and answer as if
+// it were not there.
+var serviceActs = map[string]struct {
+	do   act
+	want directory.ErrorKind
+}{
+	"UpdateUser": {func(s *sealed, tenant directory.ID) error {
+		_, err := s.editUser(tenant, s.user.ID, func(p *directory.Profile) { p.Active = false })
+		return err
+	}, directory.NotFound},
+	"DeleteUser": {func(s *sealed, tenant directory.ID) error {
+		return s.svc.DeleteUser(s.ctx, push, tenant, s.user.ID, nil)
+	}, directory.NotFound},
+	"CreateGroup": {func(s *sealed, tenant directory.ID) error { // with a member of another tenant
+		_, err := s.svc.CreateGroup(s.ctx, push, tenant, groupInput("New", object(132)), []directory.ID{s.user.ID})
+		return err
+	}, directory.Invalid},
+	"UpdateGroup": {func(s *sealed, tenant directory.ID) error {
+		_, err := s.members(tenant, s.group.ID, (*directory.Membership).Clear)
+		return err
+	}, directory.NotFound},
+	"UpdateGroup, a user as a member": {func(s *sealed, tenant directory.ID) error {
+		group := s.crew.ID
+		if tenant == s.harbor {
+			group = s.group.ID
+		}
+		_, err := s.members(tenant, group, func(m *directory.Membership) error { return m.Replace([]directory.ID{s.user.ID, s.twinIn(tenant)}) })
+		return err
+	}, directory.Invalid},
+	"UpdateGroup, a group as a member": {func(s *sealed, tenant directory.ID) error {
+		group := s.crew.ID
+		if tenant == s.harbor {
+			group = must(s.svc.CreateGroup(s.ctx, push, tenant, groupInput("Outer", ""), nil)).ID
+		}
+		_, err := s.members(tenant, group, func(m *directory.Membership) error { return m.Add([]directory.ID{s.group.ID}) })
+		return err
+	}, directory.Invalid},
+	"DeleteGroup": {func(s *sealed, tenant directory.ID) error {
+		return s.svc.DeleteGroup(s.ctx, push, tenant, s.group.ID, nil)
+	}, directory.NotFound},
+	"RotateToken": {func(s *sealed, tenant directory.ID) error {
+		_, err := s.svc.RotateToken(s.ctx, operator, tenant, s.token.ID, newToken("secret-stranger"), time.Hour)
+		return err
+	}, directory.NotFound},
+	"RevokeToken": {func(s *sealed, tenant directory.ID) error {
+		return s.svc.RevokeToken(s.ctx, operator, tenant, s.token.ID)
+	}, directory.NotFound},
+	"TouchToken": {func(s *sealed, tenant directory.ID) error {
+		return s.svc.TouchToken(s.ctx, tenant, s.token.ID, "192.0.2.1")
+	}, directory.NotFound},
+	"RotateClient": {func(s *sealed, tenant directory.ID) error {
+		_, err := s.svc.RotateClient(s.ctx, operator, tenant, s.client, newToken("secret-stranger"), 0)
+		return err
+	}, directory.NotFound},
+	"RevokeClient": {func(s *sealed, tenant directory.ID) error {
+		return s.svc.RevokeClient(s.ctx, operator, tenant, s.client)
+	}, directory.NotFound},
+	"IssueAccessToken": {func(s *sealed, tenant directory.ID) error {
+		_, err := s.svc.IssueAccessToken(s.ctx, tenant, s.client, secretHash("access"), "cess")
+		return err
+	}, directory.NotFound},
+	"SetIntegration": {func(s *sealed, tenant directory.ID) error { // a tenant that the organization may not use
+		env := s.elsewhere
+		_, _, err := s.svc.SetIntegration(s.ctx, operator, env, directory.IntegrationInput{TenantID: &tenant, Groups: []string{s.group.ExternalID}})
+		return err
+	}, directory.Invalid},
+	// The same name in another tenant is another thing: nothing to be refused.
+	"CreateUser": {}, "CreateToken": {}, "CreateClient": {},
+	// No tenant.
+	"CreateOrganization": {}, "CreateEnvironment": {}, "CreateTenant": {}, "SetTenant": {}, "CreateAccount": {}, "CreateSession": {}, "CheckSession": {},
+	"Audit": {}, "VerifyAudit": {}, "LogFailure": {}, "FinishRun": {}, "WorkRuns": {}, "WorkOnce": {}, "View": {}, "Fold": {}, "Ready": {},
+}
+
+func (s *sealed) twinIn(tenant directory.ID) directory.ID {
+	if tenant == s.harbor {
+		return s.twin.ID
+	}
+	return s.ada.ID
+}
+
+func TestServiceIsSealed(t *testing.T) {
+	t.Parallel()
+	wantTable(t, reflect.TypeFor[*directory.Service](), func(name string) bool { _, ok := serviceActs[name]; return ok })
+	for name, test := range serviceActs {
+		if test.do == nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSealed(t)
+			s.unchanged(func() {
+				wantKind(t, test.do(s, s.fjord), test.want)
+				if name != "SetIntegration" {
+					if err := test.do(s, directory.ID{}); err == nil {
+						t.Error("the zero tenant may")
+					}
+				}
+			})
+			if err := test.do(s, s.harbor); err != nil { // the call itself is right
+				t.Errorf("as its own tenant: %v", err)
+			}
+			checkInvariants(s.world)
+		})
+	}
+}
+
+// An unknown member and one of another tenant get the same answer.
+func TestUnknownAndForeignMembersAnswerAlike(t *testing.T) {
+	t.Parallel()
+	s := newSealed(t)
+	text := func(id directory.ID) string {
+		_, err := s.members(s.fjord, s.crew.ID, func(m *directory.Membership) error { return m.Add([]directory.ID{id}) })
+		wantKind(t, err, directory.Invalid)
+		if err.Error() != directory.UnknownMember(id.String()).Error() {
+			t.Errorf("%v", err)
+		}
+		return err.Error()
+	}
+	for _, id := range []directory.ID{s.user.ID, s.group.ID, number(999), {}, s.ada.TenantID} {
+		text(id)
+	}
+}
+
+// A tenant that does not exist gets nothing written under its id.
+func TestNoSuchTenant(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.unchanged(func() {
+		for _, tenant := range []directory.ID{{}, number(999)} {
+			_, err := s.svc.CreateUser(s.ctx, push, tenant, userInput(person("bo", 2)))
+			wantKind(t, err, directory.NotFound)
+			_, err = s.svc.CreateGroup(s.ctx, push, tenant, groupInput("New", ""), nil)
+			wantKind(t, err, directory.NotFound)
+		}
+	})
+}
+
+// A look-up for a text with a NUL must not run into the id behind a shorter text.
+func TestLookUpsWithNUL(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	p := person("bo", 2)
+	p.ExternalID, p.Emails = "bo", []string{"bo"}
+	bo := s.createUser(s.fjord, p)
+	g := s.createGroup(s.fjord, "New", "bo")
+	view(s.world, func(sn *directory.Snapshot) (bool, error) {
+		for n := range 16 {
+			for _, look := range []func(directory.ID) ([]directory.ID, error){
+				func(id directory.ID) ([]directory.ID, error) {
+					return sn.UsersByExternalID(s.fjord, "bo\x00"+string(id[:n]))
+				},
+				func(id directory.ID) ([]directory.ID, error) {
+					return sn.UsersByEmail(s.fjord, "bo\x00"+string(id[:n]))
+				},
+				func(id directory.ID) ([]directory.ID, error) {
+					return sn.GroupsByExternalID(s.fjord, "bo\x00"+string(id[:n]))
+				},
+			} {
+				for _, id := range []directory.ID{bo.ID, g.ID} {
+					if ids, err := look(id); len(ids) > 0 || err != nil {
+						t.Errorf("%d bytes of an id: %v, %v", n, ids, err)
+					}
+				}
+			}
+		}
+		return true, nil
+	})
+}

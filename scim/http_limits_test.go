@@ -1,0 +1,377 @@
+package scim_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/bizzstream/bizzscim/scim"
+)
+
+// padded is a user's body of exactly n bytes.
+func padded(userName string, n int) raw {
+	body := string(must(json.Marshal(userBody(userName, object{"x": ""}))))
+	return raw(strings.Replace(body, `"x":""`, `"x":"`+strings.Repeat("x", n-len(body))+`"`, 1))
+}
+
+func TestBodySize(t *testing.T) {
+	a := newServer(t).tenant("alpha")
+	user := a.user("anna")
+	group := a.group("crew", "")
+	const limit = 1 << 20
+	a.request("POST", "/Users", padded("fits", limit)).want(201)
+	a.request("POST", "/Users", unannounced{strings.NewReader(string(padded("fits too", limit)))}).want(201)
+	before := a.dump()
+	for _, r := range []struct{ method, path string }{{"POST", "/Users"}, {"PUT", "/Users/" + user}, {"PATCH", "/Users/" + user},
+		{"POST", "/Groups"}, {"PUT", "/Groups/" + group}, {"PATCH", "/Groups/" + group}} {
+		a.request(r.method, r.path, padded("large", limit+1)).want(413, "")
+		a.request(r.method, r.path, unannounced{strings.NewReader(string(padded("large", limit+1)))}).want(413, "")
+		a.request(r.method, r.path, unannounced{strings.NewReader(strings.Repeat(" ", 2*limit) + "{}")}).want(413, "")
+	}
+	a.waitLines(4 + 18)
+	for k, v := range a.dump() {
+		if before[k] != v && !strings.HasPrefix(k, "log\x00") && !strings.HasPrefix(k, "tokens\x00") {
+			t.Errorf("refused bodies changed %q", k)
+		}
+	}
+
+	small := newServer(t, func(c *scim.Config) { c.Limits.BodyBytes = 200 }).tenant("alpha")
+	small.request("POST", "/Users", padded("fits", 200)).want(201)
+	small.request("POST", "/Users", padded("large", 201)).want(413)
+}
+
+func TestJSONIsStrict(t *testing.T) {
+	nested := func(depth int) string {
+		return `{"userName":"deep","x":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + `}`
+	}
+	a := newServer(t).tenant("alpha")
+	for _, x := range []struct {
+		name, body string
+		status     int
+	}{
+		{"as deep as may be", nested(32), 201},
+		{"too deep", nested(33), 400},
+		{"far too deep", nested(9_999), 400},
+		{"deep objects", strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000), 400},
+		{"a name twice", `{"userName":"a","userName":"b"}`, 400},
+		{"a name in two cases", `{"userName":"a","active":false,"ACTIVE":true}`, 400},
+		{"a name escaped and not", `{"userName":"a","active":false,"\u0061ctive":true}`, 400},
+		{"a sub-attribute twice", `{"userName":"a","name":{"givenName":"x","GIVENNAME":"y"}}`, 400},
+		{"a name twice in an unknown attribute", `{"userName":"a","x":[{"y":1,"Y":2}]}`, 400},
+		{"a URN in two cases", `{"userName":"a","` + scim.EnterpriseURN + `":{},"` + strings.ToUpper(scim.EnterpriseURN) + `":{}}`, 400},
+		{"names that are alike in Unicode alone", "{\"userName\":\"long s\",\"title\":\"a\",\"title\u017f\":\"b\",\"role\u017f\":[{\"value\":\"admin\"}]}", 201},
+		{"trailing data", `{"userName":"a"}{"userName":"b"}`, 400},
+		{"a trailing word", `{"userName":"a"} x`, 400},
+		{"a trailing bracket", `{"userName":"a"}]`, 400},
+		{"trailing space", "{\"userName\":\"space\"} \n\t\r ", 201},
+		{"a byte order mark", "\ufeff" + `{"userName":"a"}`, 400},
+		{"bytes that are no UTF-8", "{\"userName\":\"a\xff\"}", 400},
+		{"half a surrogate pair", `{"userName":"a\ud800"}`, 400},
+		{"a control character", "{\"userName\":\"a\nb\"}", 400},
+		{"a comment", `{"userName":"a"/*x*/}`, 400},
+		{"NaN", `{"userName":"a","x":NaN}`, 400},
+		{"cut off", `{"userName":"a"`, 400},
+		{"nothing", ``, 400},
+		{"null", `null`, 400},
+		{"a list", `[{"userName":"a"}]`, 400},
+		{"a text", `"userName"`, 400},
+		{"junk", `userName=a`, 400},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			got := a.requestAs(t, "POST", "/Users", raw(x.body)).want(x.status)
+			if x.status == 400 {
+				got.is("invalidSyntax", "scimType")
+			}
+			got.is("", "roles")
+		})
+	}
+	low := newServer(t, func(c *scim.Config) { c.Limits.JSONDepth = 8 }).tenant("alpha")
+	low.request("POST", "/Users", raw(nested(8))).want(201)
+	low.request("POST", "/Users", raw(nested(9))).want(400)
+}
+
+func TestContentType(t *testing.T) {
+	a := newServer(t).tenant("alpha")
+	for header, status := range map[string]int{
+		"application/scim+json": 201, "application/json": 201, "application/scim+json; charset=utf-8": 201, "application/scim+json;charset=UTF-8": 201,
+		`application/json; charset="utf-8"`: 201, "Application/SCIM+JSON": 201, "application/scim+json ; x=y": 201,
+		"": 415, "text/plain": 415, "application/xml": 415, "multipart/form-data; boundary=x": 415, "application/json; charset=utf-16": 415,
+		"application/json; charset=iso-8859-1": 415, "application/x-www-form-urlencoded": 415, "application/jsonx": 415, "json": 415, "*/*": 415,
+		"application/json, text/plain": 415, "application/json; charset": 415, "text/json": 415, "application/ld+json": 415,
+	} {
+		t.Run(header, func(t *testing.T) {
+			a.requestAs(t, "POST", "/Users", userBody(a.unique("u")), "Content-Type", header).want(status)
+		})
+	}
+	user := a.user("anna")
+	for _, method := range []string{"PUT", "PATCH"} {
+		a.request(method, "/Users/"+user, patch(), "Content-Type", "text/plain").want(415)
+	}
+
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	z.Write(must(json.Marshal(userBody("zip"))))
+	z.Close()
+	for _, coding := range []string{"gzip", "GZIP", "deflate", "br", "identity, gzip"} {
+		a.request("POST", "/Users", raw(zipped.String()), "Content-Encoding", coding).want(415)
+	}
+	a.request("POST", "/Users", raw(zipped.String())).want(400)
+	a.request("POST", "/Users", userBody("plain"), "Content-Encoding", "identity").want(201)
+}
+
+func TestFilterLimits(t *testing.T) {
+	a := newServer(t).tenant("alpha")
+	a.user("anna")
+	terms := func(n int) string { return strings.Repeat(`userName eq "x" or `, n-1) + `userName eq "x"` }
+	parens := func(n int) string { return strings.Repeat("(", n) + `userName pr` + strings.Repeat(")", n) }
+	long := func(n int) string {
+		const frame = `userName eq ""`
+		return frame[:len(frame)-1] + strings.Repeat("x", n-len(frame)) + `"`
+	}
+	for _, x := range []struct {
+		name, filter string
+		status       int
+	}{
+		{"2,048 characters", long(2048), 200},
+		{"2,049 characters", long(2049), 400},
+		{"50 terms", terms(50), 200},
+		{"51 terms", terms(51), 400},
+		{"20 parentheses", parens(20), 400},
+		{"2,000 parentheses", parens(2000), 400},
+		{"5 parentheses", parens(5), 200},
+		{"200 times not", strings.Repeat("not (", 200) + "userName pr" + strings.Repeat(")", 200), 400},
+		{"brackets in brackets", `emails[emails[type eq "a"]]`, 400},
+		{"dots", "a" + strings.Repeat(".b", 800) + " pr", 400},
+		{"empty", "", 400},
+		{"spaces", "   ", 400},
+		{"an unknown attribute", `nosuch eq "x"`, 400},
+		{"password", `password sw "a"`, 400},
+		{"password with its schema", scim.UserURN + `:password pr`, 400},
+		{"the store's own names", `passwordHash co "$"`, 400},
+		{"injection in a value", `userName eq "x' OR '1'='1"`, 200},
+		{"injection in a name", `userName";DROP TABLE users;-- eq "x"`, 400},
+		{"a wildcard", `userName co "%"`, 200},
+		{"another", `userName sw "_"`, 200},
+		{"a regular expression", `userName co "(a+)+$"`, 200},
+		{"a boolean compared", `active gt true`, 400},
+		{"half a filter", `userName eq`, 400},
+		{"two filters", `userName eq "x" userName eq "y"`, 400},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			got := a.requestAs(t, "GET", filtered("/Users", x.filter), nil).want(x.status)
+			if x.status == 400 {
+				got.is("invalidFilter", "scimType")
+			} else if strings.HasPrefix(x.filter, "(") {
+				got.is("1", "totalResults")
+			} else {
+				got.is("0", "totalResults")
+			}
+		})
+	}
+	// NUL and bytes that are no UTF-8 name nobody, and are no fault of ours.
+	for _, query := range []string{"filter=userName%20eq%20%22a%00b%22", "filter=userName%20eq%20%22a%ff%fe%22", "filter=userName%20eq%20%22a%0d%0ab%22"} {
+		if got := a.request("GET", "/Users?"+query, nil); got.status != 200 && got.status != 400 || got.status == 200 && got.text("totalResults") != "0" {
+			got.errorf("not 400 or nobody")
+		}
+	}
+}
+
+func TestPatchLimits(t *testing.T) {
+	a := newServer(t).tenant("alpha")
+	user, group := a.user("anna"), a.group("crew", "")
+	ops := func(n int) []object {
+		var list []object
+		for i := range n {
+			list = append(list, op("replace", "title", strconv.Itoa(i)))
+		}
+		return list
+	}
+	a.patch("/Users/"+user, ops(100)...).want(200).is("99", "title")
+	a.patch("/Users/"+user, ops(101)...).want(400, "tooMany")
+	a.get("/Users/"+user).is("99", "title")
+
+	var ids []string
+	for n := range 1001 {
+		ids = append(ids, a.user(fmt.Sprint("member", n)))
+	}
+	a.patch("/Groups/"+group, op("add", "members", members(ids...))).want(400, "tooMany")
+	a.patch("/Groups/"+group, op("add", "members", members(ids[:600]...)), op("remove", "members", members(ids[600:]...))).want(400, "tooMany")
+	if n := len(a.members(group)); n != 0 {
+		t.Errorf("a refused PATCH left %d members", n)
+	}
+	a.patch("/Groups/"+group, op("add", "members", members(ids[:1000]...))).want(204)
+	if n := len(a.members(group)); n != 1000 {
+		t.Errorf("%d members, want 1,000", n)
+	}
+	a.patch("/Groups/"+group, op("remove", "members["+strings.Repeat("x", 600)+"]")).want(400, "invalidPath")
+
+	low := newServer(t, func(c *scim.Config) { c.Limits.Patch.Operations, c.Limits.Patch.Members = 2, 1 }).tenant("alpha")
+	user, group = low.user("anna"), low.group("crew", "")
+	low.patch("/Users/"+user, ops(3)...).want(400, "tooMany")
+	low.patch("/Groups/"+group, op("add", "members", members(user, unknownID))).want(400, "tooMany")
+	low.patch("/Groups/"+group, op("add", "members", members(user))).want(204)
+}
+
+func TestPages(t *testing.T) {
+	a := newServer(t).tenant("alpha")
+	var ids []string
+	for n := range 205 {
+		ids = append(ids, a.user(fmt.Sprintf("user%03d", n), object{"title": "crew"}))
+	}
+	page := func(query string, total, start, n int) {
+		t.Helper()
+		for _, filter := range []string{"", "filter=" + url.QueryEscape(`title eq "crew"`) + "&"} { // counted, and found one by one
+			got := a.get("/Users?" + filter + query)
+			got.is(strconv.Itoa(total), "totalResults")
+			got.is(strconv.Itoa(start), "startIndex")
+			got.is(strconv.Itoa(n), "itemsPerPage")
+			got.is(listURN, "schemas", 0)
+			want := []string{}
+			if start <= total {
+				want = ids[start-1 : start-1+n]
+			}
+			if seen := got.values("id", "Resources"); !slices.Equal(seen, want) {
+				got.errorf("the page holds %d resources, or others than those from %d on", len(seen), start)
+			}
+			if n == 0 && !strings.Contains(string(got.body), `"Resources":[]`) {
+				got.errorf("Resources is not the empty list")
+			}
+		}
+	}
+	page("", 205, 1, 100)
+	page("aadOptscim062020", 205, 1, 100)
+	page("count=5", 205, 1, 5)
+	page("startIndex=6&count=5", 205, 6, 5)
+	page("startIndex=201&count=5", 205, 201, 5)
+	page("startIndex=203&count=5", 205, 203, 3)
+	page("startIndex=205", 205, 205, 1)
+	page("startIndex=206", 205, 206, 0)
+	page("startIndex=100000", 205, 100000, 0)
+	page("startIndex=9223372036854775807&count=9223372036854775807", 205, 9223372036854775807, 0)
+	page("count=200", 205, 1, 200)
+	page("count=201", 205, 1, 200)
+	page("count=1000000000", 205, 1, 200)
+	page("count=99999999999999999999999", 205, 1, 200)
+	page("count=0", 205, 1, 0)
+	page("count=-5", 205, 1, 0)
+	page("count=-99999999999999999999999", 205, 1, 0)
+	page("startIndex=0&count=3", 205, 1, 3)
+	page("startIndex=-1&count=3", 205, 1, 3)
+	page("startIndex=-9223372036854775808&count=3", 205, 1, 3)
+	page("startIndex=&count=", 205, 1, 100)
+	for _, query := range []string{"count=NaN", "count=1e9", "count=1.5", "count=0x10", "count=ten", "count=1_0", "startIndex=NaN", "startIndex=1.0", "startIndex=%00", "count=1%202"} {
+		for _, path := range []string{"/Users?", "/Groups?"} {
+			a.request("GET", path+query, nil).want(400, "invalidValue")
+		}
+	}
+
+	seen := map[string]bool{} // a walk through all pages meets everybody once
+	for start := 1; start <= 205; start += 7 {
+		for _, id := range a.get(fmt.Sprintf("/Users?startIndex=%d&count=7", start)).values("id", "Resources") {
+			if seen[id] {
+				t.Errorf("%s is on two pages", id)
+			}
+			seen[id] = true
+		}
+	}
+	if len(seen) != 205 {
+		t.Errorf("the pages hold %d users", len(seen))
+	}
+
+	export := newServer(t, func(c *scim.Config) { c.Limits.PageMax = 5000 }).tenant("alpha")
+	export.get("/ServiceProviderConfig").is("1000", "filter", "maxResults")
+}
+
+// A query that cannot be read is refused: a filter that was dropped would answer with everybody.
+func TestQueriesThatCannotBeRead(t *testing.T) {
+	a := newServer(t).tenant("alpha")
+	user, group := a.user("anna"), a.group("crew", "")
+	filter := "filter=" + url.QueryEscape(`userName eq "anna"`)
+	for _, query := range []string{
+		"filter=%zz", "filter=userName+eq+%22x%", filter + ";count=1", filter + "&x=%g1", "%zz=1", "a;b",
+		filter + "&" + filter, "count=1&count=2", "startIndex=1&startIndex=2", "attributes=userName&attributes=name", "excludedAttributes=name&excludedAttributes=title",
+		"attributes=userName&excludedAttributes=name",
+	} {
+		for _, path := range []string{"/Users", "/Groups", "/Users/" + user, "/Groups/" + group} {
+			a.request("GET", path+"?"+query, nil).want(400)
+		}
+		// Nor is anything written first.
+		before := a.lines()
+		for _, x := range []struct {
+			method, path string
+			body         any
+		}{
+			{"POST", "/Users", userBody("new")},
+			{"PUT", "/Users/" + user, userBody("renamed")},
+			{"PATCH", "/Users/" + user, patch(op("replace", "userName", "renamed"))},
+			{"POST", "/Groups", groupBody("new")},
+			{"PUT", "/Groups/" + group, groupBody("renamed", object{"members": members(user)})},
+		} {
+			a.request(x.method, x.path+"?"+query, x.body).want(400)
+		}
+		for _, line := range a.waitLines(len(before) + 5)[len(before):] {
+			if line.Status != "failure" {
+				t.Errorf("?%s: the request failed after it was carried out: %s %s", query, line.Action, line.TargetName)
+			}
+		}
+	}
+	a.get("/Users/"+user).is("anna", "userName")
+	a.get("/Groups/"+group).is("crew", "displayName")
+	a.get("/Users").is("1", "totalResults")
+	// What nobody knows is ignored.
+	a.get("/Users?aadOptscim062020&AzureAdScimPatch2017&"+filter+"&sortBy=userName&x=1&x=2").is("1", "totalResults")
+	a.get("/Users?" + filter + "&FILTER=x")
+}
+
+func TestMethodsAndPaths(t *testing.T) {
+	a := newServer(t).tenant("alpha")
+	user := a.user("anna")
+	for path, allow := range map[string]string{
+		"/Users": "GET, POST", "/Users/" + user: "GET, PUT, PATCH, DELETE", "/Groups": "GET, POST", "/Groups/" + unknownID: "GET, PUT, PATCH, DELETE",
+		"/Schemas": "GET", "/ResourceTypes": "GET", "/ServiceProviderConfig": "GET", "/serviceConfiguration": "GET", "/Schemas/x": "GET", "/ResourceTypes/User": "GET",
+	} {
+		for _, method := range append(allMethods, "BREW", "get", "PROPFIND") {
+			if strings.Contains(allow, method) || method == "HEAD" {
+				continue
+			}
+			a.request(method, path, nil).want(405).hasHeader("Allow", allow)
+		}
+	}
+	for _, path := range []string{"/Bulk", "/Me", "/.search", "/Users/.search", "/Nothing", "/Users/" + user + "/groups", "/ServiceProviderConfig/x", "/Schemas/x", "/ResourceTypes/x", "/ResourceTypes/user"} {
+		a.request("GET", path, nil).want(404, "")
+	}
+	for _, path := range []string{"/Schemas", "/ResourceTypes", "/ServiceProviderConfig"} {
+		a.request("GET", filtered(path, `id eq "x"`), nil).want(403)
+		a.get(path + "?attributes=id&count=1&x=y")
+	}
+}
+
+// HEAD answers as GET does, without the body.
+func TestHead(t *testing.T) {
+	a := newServer(t).tenant("alpha")
+	user := a.user("anna")
+	group := a.group("crew", "", user)
+	for _, path := range []string{"/Users", "/Users/" + user, "/Users/" + unknownID, "/Groups", "/Groups/" + group, "/Schemas", "/ServiceProviderConfig",
+		"/ResourceTypes/User", filtered("/Users", "x"), "/Nothing"} {
+		get, head := a.request("GET", path, nil), a.request("HEAD", path, nil)
+		if len(head.body) > 0 {
+			head.errorf("a body")
+		}
+		for _, h := range []http.Header{get.header, head.header} {
+			h.Del("Date")
+		}
+		if get.header.Get("Content-Length") == "" { // Go counts a short answer itself
+			get.header.Set("Content-Length", strconv.Itoa(len(get.body)))
+		}
+		if get.status != head.status || fmt.Sprint(get.header) != fmt.Sprint(head.header) {
+			head.errorf("headers %v, those of GET are %d %v", head.header, get.status, get.header)
+		}
+	}
+}
