@@ -137,6 +137,9 @@ func Call[In, Out any](ctx context.Context, c *Client, op Operation[In, Out], in
 		return out, fmt.Errorf("app: %s: %w", op.Name, err)
 	}
 	status, answer, err := c.do(r)
+	if err == nil && status != http.StatusOK {
+		err = ctx.Err() // what an interrupted operation says is not why it failed
+	}
 	if err != nil {
 		return out, fmt.Errorf("app: %s: %w", op.Name, err)
 	}

@@ -60,7 +60,7 @@ func (c *child) call(method string, args, reply any) error {
 
 // stop ends the child: by closing its input, by force when it does not heed.
 func (c *child) stop() {
-	c.Close()
+	_ = c.Close() // that is what it waits for; it may be gone already
 	kill := time.AfterFunc(10*time.Second, func() { _ = c.process.Process.Kill() })
 	defer kill.Stop()
 	_ = c.process.Wait() // killed or not, it is gone

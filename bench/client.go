@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ type source struct {
 func (p pool) load(ctx context.Context, d time.Duration, sources func(worker int) source) (Measure, error) {
 	latencies := make([][]time.Duration, len(p))
 	errs := make([]error, len(p))
-	ctx, cancel := context.WithCancel(ctx)
+	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	start := time.Now()
 	deadline := start.Add(d + stall)
@@ -205,12 +206,12 @@ func (p pool) load(ctx context.Context, d time.Duration, sources func(worker int
 		}
 		s := sources(i)
 		workers.Go(func() {
-			if latencies[i], errs[i] = c.work(ctx, start, d, s); errs[i] != nil {
+			if latencies[i], errs[i] = c.work(running, start, d, s); errs[i] != nil {
 				cancel()
 			}
 		})
 	}
-	defer context.AfterFunc(ctx, func() {
+	defer context.AfterFunc(running, func() {
 		for _, c := range p {
 			_ = c.SetDeadline(time.Now()) // ends what they wait for
 		}
@@ -223,13 +224,20 @@ func (p pool) load(ctx context.Context, d time.Duration, sources func(worker int
 	return newMeasure(elapsed, latencies), nil
 }
 
+// firstError returns why workers have ended early: that ctx has ended, or the first error that is
+// not one of a worker who was stopped because of another's.
 func firstError(ctx context.Context, errs []error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var stopped error
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
+		stopped = cmp.Or(stopped, err)
 	}
-	return errors.Join(ctx.Err(), errors.Join(errs...))
+	return stopped
 }
 
 func (c *conn) work(ctx context.Context, start time.Time, d time.Duration, s source) ([]time.Duration, error) {

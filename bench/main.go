@@ -220,8 +220,11 @@ func (b *bench) tenant(ctx context.Context, users int) (*tenant, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.grow(ctx, users); err != nil {
+		return nil, err
+	}
 	b.tenants[users] = t
-	return t, t.grow(ctx, users)
+	return t, nil
 }
 
 // population is how many users our server has.

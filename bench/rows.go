@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/bizzstream/bizzscim/directory"
 )
 
 // row is one line of the table, or two that are measured together.
@@ -383,6 +385,27 @@ func (b *bench) openFloor(writes []Write) error {
 	return b.floor.call("OpenBolt", Shape{writes, b.population(), b.users}, new(bool))
 }
 
+// together has a side note how many updates shared a commit on average, all its goes together.
+func (b *bench) together(s side, average *string) side {
+	var commits, updates uint64
+	return func(ctx context.Context, d time.Duration) (Measure, error) {
+		var before, after directory.StoreStats
+		if err := b.server.call("Stats", true, &before); err != nil {
+			return Measure{}, err
+		}
+		m, err := s(ctx, d)
+		if err != nil {
+			return m, err
+		}
+		if err := b.server.call("Stats", true, &after); err != nil {
+			return m, err
+		}
+		commits, updates = commits+after.Commits-before.Commits, updates+after.Updates-before.Updates
+		*average = fmt.Sprintf("%.1f a commit", float64(updates)/float64(max(1, commits)))
+		return m, nil
+	}
+}
+
 // creating has the connections of a pool create users in the tenant for that.
 func creating(t *tenant, p pool, last *atomic.Int64) side {
 	return func(ctx context.Context, d time.Duration) (Measure, error) {
@@ -392,54 +415,56 @@ func creating(t *tenant, p pool, last *atomic.Int64) side {
 	}
 }
 
-// create compares creating users on so many connections with floors, and checks their number.
-func (b *bench) create(ctx context.Context, conns int, floors ...side) ([][]Measure, error) {
+// create compares creating users on so many connections with floors, and checks their number. note
+// tells what was written.
+func (b *bench) create(ctx context.Context, conns int, floors ...side) (all [][]Measure, note string, err error) {
 	if _, err := b.tenant(ctx, b.users); err != nil { // so that the first one is not made in an empty store
-		return nil, err
+		return nil, "", err
 	}
 	t, err := b.newTenant(fmt.Sprintf("create-%d", conns))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := b.openFloor(b.recorded.create); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	p, err := newPool(ctx, b.server.Address, conns)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer p.close()
 	var last atomic.Int64
 	last.Store(-1)
-	all, err := b.interleave(ctx, append([]side{creating(t, p, &last)}, floors...)...)
+	var average string
+	all, err = b.interleave(ctx, append([]side{b.together(creating(t, p, &last), &average)}, floors...)...)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	created := int(last.Load()) + 1
 	b.created += created
-	return all, t.checkTotal(p[0], created)
+	return all, writesNote(b.recorded.create, average), t.checkTotal(p[0], created)
 }
 
-func (b *bench) createNote() string {
-	return fmt.Sprintf("%d rows, %d bytes a create", len(b.recorded.create), size(b.recorded.create))
+func writesNote(writes []Write, average string) string {
+	return fmt.Sprintf("%d rows, %d bytes a request, %s", len(writes), size(writes), average)
 }
 
 func createOne(ctx context.Context, b *bench) ([]Result, error) {
-	all, err := b.create(ctx, 1, b.floorBolt("One", 1))
+	all, note, err := b.create(ctx, 1, b.floorBolt("One", 1))
 	if err != nil {
 		return nil, err
 	}
-	r := Result{What: "durable create, 1 connection", FloorName: "B1", Goal: atMost(1.3), Note: b.createNote()}
+	r := Result{What: "durable create, 1 connection", FloorName: "B1", Goal: atMost(1.3), Note: note}
 	return []Result{r.compare("ms", millis, all[0], all[1])}, nil
 }
 
 func createMany(ctx context.Context, b *bench) ([]Result, error) {
-	all, err := b.create(ctx, 64, b.floorBolt("Group", 64), b.floorBolt("One", 1))
+	all, note, err := b.create(ctx, 64, b.floorBolt("Group", 64), b.floorBolt("One", 1))
 	if err != nil {
 		return nil, err
 	}
 	one := newStat(values(all[2], millis))
-	r := Result{What: "durable create, 64 connections", FloorName: "BG", Goal: atLeast(0.6), Note: b.createNote()}
+	r := Result{What: "durable create, 64 connections", FloorName: "BG", Goal: atLeast(0.6), Note: note}
 	s := Result{What: "the same, by itself", Goal: atLeast(5300), Note: fmt.Sprintf("B1 %.2f ms", one.Median)}
 	if one.Median < 0.6 || one.Median > 1.6 {
 		s.Goal.Unjudged = true
@@ -479,12 +504,13 @@ func patchUsers(ctx context.Context, b *bench) ([]Result, error) {
 			return t.patcher(t.ids, func() int { return int(last.Add(1)) })
 		})
 	}
-	all, err := b.interleave(ctx, patching, b.floorBolt("Group", 64))
+	var average string
+	all, err := b.interleave(ctx, b.together(patching, &average), b.floorBolt("Group", 64))
 	if err != nil {
 		return nil, err
 	}
 	r := Result{What: fmt.Sprintf("PATCH of a title among %d users, 64 connections", b.users), FloorName: "BG", Goal: atLeast(0.6)}
-	r.Note = fmt.Sprintf("%d rows, %d bytes a PATCH", len(b.recorded.patch), size(b.recorded.patch))
+	r.Note = writesNote(b.recorded.patch, average)
 	return []Result{r.compare("req/s", rate, all[0], all[1])}, t.checkTotal(p[0], len(t.ids))
 }
 
@@ -529,8 +555,11 @@ func (b *bench) group(ctx context.Context, n int) (*group, error) {
 			return nil, err
 		}
 	}
+	if err := g.check(c); err != nil {
+		return nil, err
+	}
 	b.groups[n] = g
-	return g, g.check(c)
+	return g, nil
 }
 
 // change is a PATCH that adds or removes members.

@@ -85,6 +85,12 @@ func (s *Server) AddTenant(name string, token *string) (err error) {
 	return err
 }
 
+// Stats returns what the store has done.
+func (s *Server) Stats(_ bool, stats *directory.StoreStats) error { //nolint:unparam // the form of net/rpc
+	*stats = s.app.Stats()
+	return nil
+}
+
 // StartProfile writes a CPU profile to a file until StopProfile. While a floor is measured this
 // process does nothing, so the profile holds our side alone.
 func (s *Server) StartProfile(file string, _ *bool) (err error) {
@@ -115,7 +121,7 @@ type heapWatch struct {
 }
 
 // WatchHeap starts watching the heap, from a state without garbage.
-func (s *Server) WatchHeap(bool, *bool) error {
+func (s *Server) WatchHeap(bool, *bool) error { //nolint:unparam // the form of net/rpc
 	runtime.GC()
 	runtime.GC() // the first one may have left what finalizers held
 	s.heap = &heapWatch{before: readHeap(), stop: make(chan struct{}), peak: make(chan uint64)}
@@ -124,7 +130,7 @@ func (s *Server) WatchHeap(bool, *bool) error {
 }
 
 // UnwatchHeap returns what has happened to the heap since WatchHeap.
-func (s *Server) UnwatchHeap(_ bool, h *Heap) error {
+func (s *Server) UnwatchHeap(_ bool, h *Heap) error { //nolint:unparam // the form of net/rpc
 	close(s.heap.stop)
 	peak, after := <-s.heap.peak, readHeap()
 	*h = Heap{Peak: peak - s.heap.before.Peak, Allocated: after.Allocated - s.heap.before.Allocated, Objects: after.Objects - s.heap.before.Objects}

@@ -425,7 +425,7 @@ func TestAuditOfOddTexts(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		s.svc.CreateOrganization(s.ctx, by, "org "+text) // refused or not
+		_, _ = s.svc.CreateOrganization(s.ctx, by, "org "+text) // refused or not
 	}
 	if err := s.svc.VerifyAudit(s.ctx); err != nil {
 		t.Error(err)

@@ -40,14 +40,17 @@ func groupEvent(action Action, g *Group, changes []Change, warnings []string) Lo
 
 // CreateGroup provisions a group with its first members.
 //
-// Errors: Invalid, also for a member that the tenant does not have; Exists when the tenant has a
-// group of that displayName.
+// Errors: Invalid, also for a member that the tenant does not have; NotFound for the tenant; Exists
+// when the tenant has a group of that displayName.
 func (s *Service) CreateGroup(ctx context.Context, by Actor, tenant ID, in GroupInput, members []ID) (*Group, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
 	var g *Group
 	err := s.update(ctx, by, func(c *change) error {
+		if err := c.hasTenant(tenant); err != nil {
+			return err
+		}
 		g = &Group{TenantID: tenant, ID: s.newID(), DisplayName: in.DisplayName, ExternalID: in.ExternalID,
 			Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
 		if err := c.insert(tableGroupName, textKey(tenant, c.fold(g.DisplayName)), g.ID[:], groupNameTaken(g.DisplayName)); err != nil {

@@ -2,7 +2,6 @@ package directory_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -66,7 +65,7 @@ func checkInvariants(w *world) {
 			w.Errorf("table %s does not follow from the others (-want +got):\n%s", name, cmp.Diff(want, b.tables[name]))
 		}
 	}
-	if err := w.svc.VerifyAudit(context.Background()); err != nil {
+	if err := w.svc.VerifyAudit(w.ctx); err != nil {
 		w.Errorf("VerifyAudit: %v", err)
 	}
 }

@@ -242,7 +242,7 @@ func TestRunIsResumed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "directory.db")
 	s := newManyScene(t, small)
 	first := openStore(t, path)
-	moved := worldOn(t, s.ctx, first, small)
+	moved := worldOn(s.ctx, t, first, small)
 	moved.ids = s.ids
 	copyStore(t, s.store, first)
 	s.world = moved
@@ -255,8 +255,12 @@ func TestRunIsResumed(t *testing.T) {
 	}
 
 	second := openStore(t, path)
-	defer second.Close()
-	s.world = worldOn(t, s.ctx, second, small)
+	t.Cleanup(func() {
+		if err := second.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.world = worldOn(s.ctx, t, second, small)
 	s.wantCount(30, 0)
 	ctx, cancel := context.WithCancel(s.ctx)
 	stopped := make(chan struct{})

@@ -84,6 +84,15 @@ func (s *Service) update(ctx context.Context, by Actor, fn func(*change) error) 
 	})
 }
 
+// hasTenant makes sure that what is written under a tenant's id belongs to somebody.
+func (c *change) hasTenant(id ID) error {
+	record, err := c.TenantRecord(id)
+	if err == nil && record == nil {
+		return notFound("tenant")
+	}
+	return err
+}
+
 // insert writes a row whose key must be free; taken is the error when it is not.
 func (c *change) insert(t *Table, k, value []byte, taken error) error {
 	err := c.w.Insert(t, k, value)

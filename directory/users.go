@@ -34,14 +34,17 @@ func (in *UserInput) check() error {
 // provisioned the same person on before, to an internal account of the same e-mail whose domain
 // the tenant is trusted for, or to a new account.
 //
-// Errors: Invalid; Exists when the tenant has a user of that userName, or when the e-mail is that
-// of an internal account that the tenant may not adopt.
+// Errors: Invalid; NotFound for the tenant; Exists when the tenant has a user of that userName, or
+// when the e-mail is that of an internal account that the tenant may not adopt.
 func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserInput) (*User, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
 	var u *User
 	err := s.update(ctx, by, func(c *change) (err error) {
+		if err := c.hasTenant(tenant); err != nil {
+			return err
+		}
 		u = &User{TenantID: tenant, ID: s.newID(), ObjectID: objectID(in.ExternalID), Profile: in.Profile,
 			Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
 		if err := c.insert(tableUserName, textKey(tenant, c.fold(u.UserName)), u.ID[:], userNameTaken(u.UserName)); err != nil {

@@ -319,7 +319,7 @@ func (p *filterParser) name() string {
 
 func (p *filterParser) resolve(name string, at int) (attrRef, *Error) {
 	var ref attrRef
-	ok := false
+	var ok bool
 	switch {
 	case p.elem == nil:
 		ref, ok = p.rt.lookup(name)

@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -603,7 +604,7 @@ func (r *reference) expr(e parser.Expression, elem *Attribute) string {
 }
 
 func (r *reference) resolve(p parser.AttributePath, elem *Attribute) (ref attrRef) {
-	known := false
+	var known bool
 	if elem == nil {
 		ref, known = r.rt.lookup(p.String())
 	} else if ref.attr = elem; elem.Type == TypeComplex {
@@ -649,7 +650,7 @@ func (r *reference) comparison(e *parser.AttributeExpression, elem *Attribute) s
 	text := fmt.Sprint(e.CompareValue)
 	order := op == "gt" || op == "ge" || op == "lt" || op == "le"
 	part := op == "co" || op == "sw" || op == "ew"
-	fits := true
+	var fits bool
 	switch target.Type {
 	case TypeBoolean:
 		text = strings.ToLower(text)
@@ -733,8 +734,9 @@ func FuzzFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		ours, err := parseFilter(s, testType, DefaultFilterLimits)
 		if err != nil {
-			if e := err.(*Error); e.Status != 400 || e.ScimType != "invalidFilter" || !utf8.ValidString(e.Detail) || len(e.Detail) > 300 {
-				t.Fatalf("%#v", e)
+			var e *Error
+			if !errors.As(err, &e) || e.Status != 400 || e.ScimType != "invalidFilter" || !utf8.ValidString(e.Detail) || len(e.Detail) > 300 {
+				t.Fatalf("%#v", err)
 			}
 		} else {
 			if again := flat(t, ours.String(), testType); again != ours.String() {

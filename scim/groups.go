@@ -35,11 +35,16 @@ func (q *request) createGroup() error {
 // groupInput reads the body of a POST or PUT. before is the group that a PUT replaces.
 func (q *request) groupInput(body Value, before *directory.Group) (directory.GroupInput, error) {
 	if name, ok := body.Get("displayName"); ok && name.Kind == String {
-		q.event.TargetName = name.Text
+		q.event.TargetName = clip(name.Text)
 	}
 	attrs, warnings, err := q.tenant.group.normalize(body, q.tenant.mode)
 	if err != nil {
 		return directory.GroupInput{}, err
+	}
+	if before != nil {
+		if err := q.tenant.group.checkImmutable(decodeRaw(before.Attributes), attrs); err != nil {
+			return directory.GroupInput{}, err
+		}
 	}
 	return q.finishGroup(attrs, before, warnings), nil
 }
@@ -157,6 +162,9 @@ func applyMembers(m *directory.Membership, op MemberOp) error {
 		return m.Remove(knownIDs(op.Members))
 	case clearMembers:
 		return m.Clear()
+	}
+	if op.Filter.uses(func(ref attrRef) bool { return ref.sub != nil && ref.sub.Name != "value" && ref.sub.Name != "type" }) {
+		return invalidFilter("members are removed by value or type, not by what the server writes")
 	}
 	var gone []directory.ID
 	err := m.Each(func(x directory.Member) bool {

@@ -522,6 +522,10 @@ func (q *request) fail(err error) {
 	switch e.Status {
 	case http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", `Bearer realm="scim"`)
+	case http.StatusTooManyRequests:
+		if header.Get("Retry-After") == "" {
+			header.Set("Retry-After", "1")
+		}
 	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", "5")
 	}

@@ -559,7 +559,9 @@ func op(verb, path string, value ...any) object {
 	return o
 }
 
-func patch(ops ...object) object { return object{"schemas": []string{patchOp}, "Operations": ops} }
+func patch(ops ...object) object {
+	return object{"schemas": []string{patchOp}, "Operations": append([]object{}, ops...)}
+}
 
 func members(ids ...string) []object {
 	list := []object{}
@@ -600,6 +602,29 @@ func (t *tenant) group(name string, externalID string, members_ ...string) strin
 		body["members"] = members(members_...)
 	}
 	return t.request("POST", "/Groups", body).want(201).id()
+}
+
+// people makes n users behind the endpoint's back and returns their ids, in order, and names.
+func (t *tenant) people(n int) (ids, names []string) {
+	t.Helper()
+	push := directory.Actor{Role: directory.RoleDirectory, Channel: "scim"}
+	made := make([]*directory.User, n)
+	var wg sync.WaitGroup
+	for worker := range 32 {
+		wg.Go(func() {
+			for i := worker; i < n; i += 32 {
+				name := fmt.Sprintf("member%04d", i)
+				made[i] = must(t.svc.CreateUser(context.Background(), push, t.id, directory.UserInput{Profile: directory.Profile{UserName: name, Name: name, Active: true},
+					Schemas: []byte(`["` + scim.UserURN + `"]`), Attributes: []byte(`{"userName":"` + name + `","active":true}`)}))
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(made, func(a, b *directory.User) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	for _, u := range made {
+		ids, names = append(ids, u.ID.String()), append(names, u.UserName)
+	}
+	return ids, names
 }
 
 func (t *tenant) get(path string) *answer {

@@ -22,6 +22,7 @@ func padded(userName string, n int) raw {
 }
 
 func TestBodySize(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	user := a.user("anna")
 	group := a.group("crew", "")
@@ -48,6 +49,7 @@ func TestBodySize(t *testing.T) {
 }
 
 func TestJSONIsStrict(t *testing.T) {
+	t.Parallel()
 	nested := func(depth int) string {
 		return `{"userName":"deep","x":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + `}`
 	}
@@ -98,6 +100,7 @@ func TestJSONIsStrict(t *testing.T) {
 }
 
 func TestContentType(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	for header, status := range map[string]int{
 		"application/scim+json": 201, "application/json": 201, "application/scim+json; charset=utf-8": 201, "application/scim+json;charset=UTF-8": 201,
@@ -127,6 +130,7 @@ func TestContentType(t *testing.T) {
 }
 
 func TestFilterLimits(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	a.user("anna")
 	terms := func(n int) string { return strings.Repeat(`userName eq "x" or `, n-1) + `userName eq "x"` }
@@ -184,6 +188,7 @@ func TestFilterLimits(t *testing.T) {
 }
 
 func TestPatchLimits(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	user, group := a.user("anna"), a.group("crew", "")
 	ops := func(n int) []object {
@@ -197,10 +202,7 @@ func TestPatchLimits(t *testing.T) {
 	a.patch("/Users/"+user, ops(101)...).want(400, "tooMany")
 	a.get("/Users/"+user).is("99", "title")
 
-	var ids []string
-	for n := range 1001 {
-		ids = append(ids, a.user(fmt.Sprint("member", n)))
-	}
+	ids, _ := a.people(1001)
 	a.patch("/Groups/"+group, op("add", "members", members(ids...))).want(400, "tooMany")
 	a.patch("/Groups/"+group, op("add", "members", members(ids[:600]...)), op("remove", "members", members(ids[600:]...))).want(400, "tooMany")
 	if n := len(a.members(group)); n != 0 {
@@ -220,6 +222,7 @@ func TestPatchLimits(t *testing.T) {
 }
 
 func TestPages(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	var ids []string
 	for n := range 205 {
@@ -291,6 +294,7 @@ func TestPages(t *testing.T) {
 
 // A query that cannot be read is refused: a filter that was dropped would answer with everybody.
 func TestQueriesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	user, group := a.user("anna"), a.group("crew", "")
 	filter := "filter=" + url.QueryEscape(`userName eq "anna"`)
@@ -331,6 +335,7 @@ func TestQueriesThatCannotBeRead(t *testing.T) {
 }
 
 func TestMethodsAndPaths(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	user := a.user("anna")
 	for path, allow := range map[string]string{
@@ -355,6 +360,7 @@ func TestMethodsAndPaths(t *testing.T) {
 
 // HEAD answers as GET does, without the body.
 func TestHead(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	user := a.user("anna")
 	group := a.group("crew", "", user)

@@ -155,6 +155,7 @@ func bodyFor(method, path string) any {
 }
 
 func TestRoutesAreKnown(t *testing.T) {
+	t.Parallel()
 	for _, want := range []scim.Route{{Method: "PATCH", Pattern: "/Groups/{id}"}, {Method: "GET", Pattern: "/Users"}, {Method: "DELETE", Pattern: "/Users/{id}"}} {
 		if !slices.Contains(scim.Routes(), want) {
 			t.Errorf("Routes has no %v", want)
@@ -164,6 +165,7 @@ func TestRoutesAreKnown(t *testing.T) {
 
 // Every route and method with everything of the other tenant that has an id.
 func TestTenantsAreSealedInPaths(t *testing.T) {
+	t.Parallel()
 	w := newTwo(t)
 	for name, id := range w.ids {
 		for i, path := range paths(id) {
@@ -197,6 +199,7 @@ func wantNothing2(a *answer, id string) {
 
 // Collections: what alpha sees of them is alpha's, whatever it asks.
 func TestTenantsAreSealedInLists(t *testing.T) {
+	t.Parallel()
 	w := newTwo(t)
 	queries := []string{"", "?count=1000", "?startIndex=2", "?filter=" + url.QueryEscape(`id pr`), "?filter=" + url.QueryEscape(`not (id eq "x")`),
 		"?attributes=userName,displayName,groups,members", "?tenant=bravo&organizationId=" + w.bravo.id.String(),
@@ -223,6 +226,7 @@ func TestTenantsAreSealedInLists(t *testing.T) {
 // Every position of a request in which an id or name can stand that belongs to the other tenant.
 // The answer is that for an id that nobody has.
 func TestTenantsAreSealedInReferences(t *testing.T) {
+	t.Parallel()
 	type where struct {
 		name   string
 		method string
@@ -338,6 +342,7 @@ func TestTenantsAreSealedInReferences(t *testing.T) {
 
 // A userName, externalId or e-mail that the other tenant has is free in this one.
 func TestTenantsShareNoNames(t *testing.T) {
+	t.Parallel()
 	w := newTwo(t)
 	a := w.alpha.request("POST", "/Users", userBody("BRAVO.anna@bravo.example", object{"externalId": "bravo-1",
 		"emails": []object{{"value": "bravo.mail@bravo.example"}}})).want(201)
@@ -368,6 +373,7 @@ func badTokens(good string) map[string]string {
 }
 
 func TestTokensThatOpenNothing(t *testing.T) {
+	t.Parallel()
 	w := newTwo(t)
 	for name, header := range badTokens(w.alpha.token) {
 		t.Run(name, func(t *testing.T) {
@@ -389,6 +395,7 @@ func TestTokensThatOpenNothing(t *testing.T) {
 }
 
 func TestSchemeOfTheTokenIsReadWithoutCase(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	for _, scheme := range []string{"Bearer", "bearer", "BEARER"} {
 		a.request("GET", "/Users", nil, "Authorization", scheme+" "+a.token).want(200)
@@ -397,6 +404,7 @@ func TestSchemeOfTheTokenIsReadWithoutCase(t *testing.T) {
 
 // A token opens its own tenant alone; a path of another tenant, or of none, is one that is not there.
 func TestTokenOfAnotherTenant(t *testing.T) {
+	t.Parallel()
 	w := newTwo(t)
 	nobody := w.alpha.request("GET", "/scim/nobody/v2/Users", nil).want(404)
 	for _, tenantName := range []string{"bravo", "BRAVO", "ALPHA", "Alpha", "%61lpha", "alph%61", "", "alpha%00", "alpha;x=1", "alpha.", w.bravo.id.String(), w.alpha.id.String(), "..", "."} {
@@ -415,6 +423,7 @@ func TestTokenOfAnotherTenant(t *testing.T) {
 }
 
 func TestTwoAuthorizationHeaders(t *testing.T) {
+	t.Parallel()
 	w := newTwo(t)
 	for _, pair := range [][2]string{{w.alpha.token, w.bravo.token}, {w.bravo.token, w.alpha.token}, {w.alpha.token, w.alpha.token}, {w.alpha.token, "x"}} {
 		req := must(http.NewRequestWithContext(t.Context(), "GET", w.url+"/scim/alpha/v2/Users", nil))
@@ -428,6 +437,7 @@ func TestTwoAuthorizationHeaders(t *testing.T) {
 
 // A path counts as it was written: nothing is decoded, cleaned or redirected into a route.
 func TestOddPaths(t *testing.T) {
+	t.Parallel()
 	w := newTwo(t)
 	user := w.alpha.user("anna")
 	for _, path := range []string{
@@ -472,6 +482,7 @@ func TestOddPaths(t *testing.T) {
 
 // An id may be written encoded, as any path segment.
 func TestEncodedID(t *testing.T) {
+	t.Parallel()
 	a := newServer(t).tenant("alpha")
 	user := a.user("anna")
 	a.get("/Users/%30"+user[1:]).is(user, "id")
@@ -480,6 +491,7 @@ func TestEncodedID(t *testing.T) {
 
 // What is gone is gone: its id opens nothing, here or elsewhere, and is never made again.
 func TestIDsAreNeverUsedAgain(t *testing.T) {
+	t.Parallel()
 	w := newTwo(t)
 	body := userBody("anna@alpha.example", object{"externalId": "e-1"})
 	first := w.alpha.request("POST", "/Users", body).want(201).id()

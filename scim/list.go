@@ -487,6 +487,9 @@ func wantedMembers(f *Filter) (ids []directory.ID) {
 			continue
 		}
 		if n.op == opPath {
+			if !f.positive(n.first) {
+				return nil // it may hold for a member that is not named
+			}
 			continue // what is asked of the element are nodes of their own
 		}
 		if n.op != opEq && n.op != opNe || n.ref.sub != nil && n.ref.sub.Name != "value" {
@@ -499,6 +502,24 @@ func wantedMembers(f *Filter) (ids []directory.ID) {
 		ids = append(ids, parseID(v.Text))
 	}
 	return ids
+}
+
+// positive reports whether nothing in that part of a filter is denied.
+func (f *Filter) positive(id int32) bool {
+	switch n := &f.nodes[id]; n.op {
+	case opNot, opNe:
+		return false
+	case opAnd, opOr:
+		for id = n.first; ; id = f.nodes[id].next {
+			if !f.positive(id) {
+				return false
+			}
+			if f.nodes[id].next == 0 {
+				return true
+			}
+		}
+	}
+	return true
 }
 
 func (d *groupDocument) attribute(ref attrRef) (v Value, ok, handled bool) {

@@ -27,7 +27,7 @@ const (
 	maxNameLength   = 256   // characters of userName and displayName
 	maxTextLength   = 1024  // characters of any other text
 	maxBinaryLength = 16384 // characters of base64
-	maxElements     = 1000  // elements of a multi-valued attribute other than members
+	maxElements     = 500   // elements of a multi-valued attribute other than members
 	maxWarnings     = 20
 	maxClip         = 128
 )
@@ -531,20 +531,42 @@ func demote(elems []Value, except func(int) bool) []Value {
 // differ in the rest, the first or the later one counts. The list must not be shared.
 func tidy(a *Attribute, elems []Value, later bool) []Value {
 	out := elems[:0]
-next:
+	same := func(out []Value, e Value) int {
+		return slices.IndexFunc(out, func(o Value) bool { return sameElement(o, e) })
+	}
+	if len(elems) > 16 { // comparing each with each would take too long
+		seen := make(map[string]int, len(elems))
+		same = func(out []Value, e Value) int {
+			key := elementKey(e)
+			if at, ok := seen[key]; ok {
+				return at
+			}
+			seen[key] = len(out)
+			return -1
+		}
+	}
 	for _, e := range elems {
 		if hollow(a, e) {
 			continue
 		}
-		for i := range out {
-			if sameElement(out[i], e) {
-				out[i] = mergeElement(a.Sub, out[i], e, later)
-				continue next
-			}
+		if i := same(out, e); i >= 0 {
+			out[i] = mergeElement(a.Sub, out[i], e, later)
+		} else {
+			out = append(out, e)
 		}
-		out = append(out, e)
 	}
 	return out
+}
+
+// elementKey returns a text that two values share when sameElement holds.
+func elementKey(e Value) string {
+	v, ok := e.Get("value")
+	if !ok {
+		return string(appendValue([]byte{'='}, e))
+	}
+	t, _ := e.Get("type")
+	key := append(appendValue(nil, v), ' ', '0'+byte(t.Kind))
+	return string(key) + lowerASCII(t.Text)
 }
 
 // hollow reports whether a complex value holds nothing but labels: its type and whether it is

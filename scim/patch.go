@@ -116,6 +116,14 @@ func namesPatch(body Value) bool {
 	return slices.ContainsFunc(list.Elems, func(e Value) bool { return e.Kind == String && equalFold(e.Text, patchURN) })
 }
 
+// Limits of the work that one patch may cause under the store's lock: each step may look at each
+// element of an attribute, and does so once for each comparison of its filter or value to remove.
+const (
+	maxSteps     = 500
+	maxRemovals  = maxElements
+	maxPathTerms = 10
+)
+
 // patchReader turns operations into steps.
 type patchReader struct {
 	normalizer
@@ -123,6 +131,16 @@ type patchReader struct {
 	steps     []patchStep
 	memberOps []MemberOp
 	refs      int // members named so far
+	removals  int // values to remove from lists so far
+}
+
+// add appends a step.
+func (r *patchReader) add(s patchStep) error {
+	if len(r.steps) == maxSteps {
+		return badRequest("tooMany", "A PATCH may change %d attributes at most.", maxSteps)
+	}
+	r.steps = append(r.steps, s)
+	return nil
 }
 
 func (r *patchReader) operation(op Value) error {
@@ -187,6 +205,9 @@ func (r *patchReader) object(verb patchVerb, value Value) error {
 // target decides what a path means. name is how the client wrote it; explicit says that it stood
 // in path, where no client points by accident at what it must not write.
 func (r *patchReader) target(verb patchVerb, path patchPath, name string, value Value, explicit bool) error {
+	if r.mode.Strict && path.ref.urn != "" && !underURN(name, path.ref.urn) {
+		path = patchPath{unknown: true} // only clients of old leave the URN out
+	}
 	switch attr := path.ref.attr; {
 	case path.ignored:
 		return nil
@@ -228,8 +249,7 @@ func (r *patchReader) readOnly(ref attrRef) bool {
 // extensionStep reads an operation on a whole extension: its attributes one by one, or its end.
 func (r *patchReader) extensionStep(verb patchVerb, path patchPath, value Value) error {
 	if verb == patchRemove || unassigns(value) {
-		r.steps = append(r.steps, patchStep{verb: verb, path: path, unassign: true})
-		return nil
+		return r.add(patchStep{verb: verb, path: path, unassign: true})
 	}
 	if value.Kind != Object {
 		return invalidValue("%s must be an object.", path.ref.urn)
@@ -260,8 +280,8 @@ func (r *patchReader) attributeStep(verb patchVerb, path patchPath, value Value)
 	switch {
 	case verb == patchRemove && list && ref.sub == nil && value.Kind != Null:
 		return r.removeStep(step, value)
-	case verb == patchAdd && a.MultiValued && value.Kind == Array && len(value.Elems) == 0:
-		return nil
+	case verb == patchAdd && (list && unassigns(value) || a.MultiValued && value.Kind == Array && len(value.Elems) == 0):
+		return nil // nothing to add; only replace and remove empty a list
 	case (verb == patchRemove || unassigns(value)) && a == attrActive:
 		// No value would mean the default, and that would bring back whoever was disabled.
 		r.warn(ref.path(), "active cannot be unassigned")
@@ -285,8 +305,7 @@ func (r *patchReader) attributeStep(verb patchVerb, path patchPath, value Value)
 		}
 		step.value = v
 	}
-	r.steps = append(r.steps, step)
-	return nil
+	return r.add(step)
 }
 
 // unassigns reports whether a value says that there shall be none: null, "", an empty list, or a
@@ -314,8 +333,11 @@ func (r *patchReader) removeStep(step patchStep, value Value) error {
 	case err != nil:
 		return err
 	case ok:
+		if r.removals += len(v.Elems); r.removals > maxRemovals {
+			return badRequest("tooMany", "A PATCH may name %d values to remove at most.", maxRemovals)
+		}
 		step.value = v
-		r.steps = append(r.steps, step)
+		return r.add(step)
 	case value.Kind != Array || len(value.Elems) > 0:
 		return invalidValue("The value to remove from %s names no value.", step.path.ref.path())
 	}
@@ -331,8 +353,7 @@ func (r *patchReader) elementStep(step patchStep, value Value) error {
 			return err
 		}
 		step.value = v
-		r.steps = append(r.steps, step)
-		return nil
+		return r.add(step)
 	}
 	v, _, err := r.complex(ref, value)
 	if err != nil {
@@ -344,8 +365,7 @@ func (r *patchReader) elementStep(step patchStep, value Value) error {
 			step.drop = append(step.drop, sub.Name)
 		}
 	}
-	r.steps = append(r.steps, step)
-	return nil
+	return r.add(step)
 }
 
 // complexStep reads an object for a single complex attribute: its parts one by one, so that those

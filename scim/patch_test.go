@@ -238,7 +238,7 @@ func TestPatchUser(t *testing.T) {
 		{"add a new primary", `{"userName":"u","emails":[{"value":"a","primary":true}]}`, `[{"op":"Add","path":"emails","value":[{"value":"b","primary":true}]}]`, `{"userName":"u","emails":[{"value":"a","primary":false},{"value":"b","primary":true}]}`},
 		{"add a present one as primary", `{"userName":"u","emails":[{"value":"a"},{"value":"b","primary":true}]}`, `[{"op":"Add","path":"emails","value":[{"value":"a","primary":true}]}]`, `{"userName":"u","emails":[{"value":"a","primary":true},{"value":"b","primary":false}]}`},
 		{"of two primaries the last", bare, `[{"op":"replace","path":"emails","value":[{"value":"a","primary":true},{"value":"b","primary":true}]}]`, `{"userName":"u","emails":[{"value":"a","primary":false},{"value":"b","primary":true}]}`},
-		{"add nothing", marta, `[{"op":"add","path":"emails","value":[]}]`, marta},
+		{"add nothing", marta, `[{"op":"add","path":"emails","value":[]},{"op":"add","path":"emails","value":null},{"op":"add","path":"emails","value":""},{"op":"add","value":{"emails":{"value":""}}},{"op":"add","path":"emails[type eq \"work\"]","value":[]}]`, marta},
 		{"add null unassigns", marta, `[{"op":"add","path":"title","value":null}]`, strings.Replace(marta, `"title":"Planner",`, ``, 1)},
 		{"replace with nothing", `{"userName":"u","emails":[{"value":"a"}]}`, `[{"op":"replace","path":"emails","value":[]}]`, bare},
 		{"remove a list", `{"userName":"u","emails":[{"value":"a"}]}`, `[{"op":"remove","path":"emails"}]`, bare},
@@ -253,6 +253,8 @@ func TestPatchUser(t *testing.T) {
 		// clearing
 		{"empty text and null", marta, `[{"op":"replace","path":"title","value":""},{"op":"replace","path":"E:department","value":null},{"op":"replace","path":"name.familyName","value":""}]`,
 			`{"userName":"marta","name":{"givenName":"Marta"},"active":true,"emails":[{"value":"m@x","type":"work","primary":true}],"E":{"employeeNumber":"40113"}}`},
+		{"empty list for one value", marta, `[{"op":"replace","path":"title","value":[]},{"op":"replace","path":"name.givenName","value":[]}]`,
+			strings.NewReplacer(`"title":"Planner",`, ``, `,"givenName":"Marta"`, ``).Replace(marta)},
 		{"value paths that find nothing make no shell", bare, `[{"op":"replace","path":"phoneNumbers[type eq \"fax\"].value","value":null},{"op":"replace","path":"emails[type eq \"other\"].value","value":""},{"op":"replace","path":"addresses[type eq \"work\"].country","value":{"value":""}},{"op":"replace","path":"roles[primary eq \"True\"].value","value":""}]`, bare},
 		{"value path emptied takes the element", marta, `[{"op":"replace","path":"emails[type eq \"work\"].value","value":""}]`, strings.Replace(marta, `"emails":[{"value":"m@x","type":"work","primary":true}],`, ``, 1)},
 		{"last part takes name along", `{"userName":"u","name":{"givenName":"G"}}`, `[{"op":"remove","path":"name.givenName"}]`, bare},
@@ -337,7 +339,7 @@ func TestPatchRefused(t *testing.T) {
 		{"custom immutable changed", `[{"op":"replace","path":"C:badge","value":"2"}]`, "mutability"},
 		{"custom immutable removed", `[{"op":"remove","path":"C:badge"}]`, "mutability"},
 		{"too many operations", `[` + strings.Repeat(`{"op":"remove","path":"title"},`, 100) + `{"op":"remove","path":"title"}]`, "tooMany"},
-		{"too many values", `[{"op":"add","path":"emails","value":[` + strings.Repeat(`"x",`, 1000) + `"x"]}]`, "invalidValue"},
+		{"too many values", `[{"op":"add","path":"emails","value":[` + strings.Repeat(`"x",`, maxElements) + `"x"]}]`, "invalidValue"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -360,21 +362,42 @@ func TestPatchExtensionNeedsRequired(t *testing.T) {
 	}
 }
 
-// Many elements are bounded over all operations, not in each alone.
-func TestPatchElementLimit(t *testing.T) {
-	var ops []string
-	for i := range 6 {
-		var list []string
-		for j := range 200 {
-			list = append(list, fmt.Sprintf(`"%d-%d"`, i, j))
+// What one request may cause is bounded over all its operations, not in each alone.
+func TestPatchWorkLimits(t *testing.T) {
+	list := func(n, from int) string {
+		var texts []string
+		for i := range n {
+			texts = append(texts, fmt.Sprintf(`"%d"`, from+i))
 		}
-		ops = append(ops, `{"op":"add","path":"emails","value":[`+strings.Join(list, ",")+`]}`)
+		return "[" + strings.Join(texts, ",") + "]"
 	}
-	if _, _, err := patchTest(t, testUser, Mode{}, `{"userName":"u"}`, `[`+strings.Join(ops, ",")+`]`); scimType(err) != "invalidValue" {
-		t.Errorf("1,200 e-mails: %v", err)
+	add := func(n, from int) string { return `{"op":"add","path":"emails","value":` + list(n, from) + `}` }
+	remove := func(n, from int) string { return `{"op":"remove","path":"emails","value":` + list(n, from) + `}` }
+	keys := func(n int) string {
+		var members []string
+		for i := range n {
+			members = append(members, fmt.Sprintf(`"emails[value sw \"%d\"].display":null`, i))
+		}
+		return `{"op":"replace","value":{` + strings.Join(members, ",") + `}}`
 	}
-	if _, _, err := patchTest(t, testUser, Mode{}, `{"userName":"u"}`, `[`+strings.Join(ops[:5], ",")+`]`); err != nil {
-		t.Errorf("1,000 e-mails: %v", err)
+	terms := func(n int) string {
+		return `{"op":"remove","path":"emails[` + strings.Repeat(`value eq 1 or `, n-1) + `value eq 1]"}`
+	}
+	tests := []struct{ name, ops, scimType string }{
+		{"most elements", add(300, 0) + "," + add(200, 300), "<nil>"},
+		{"too many elements", add(300, 0) + "," + add(201, 300), "invalidValue"},
+		{"one more by a value path", add(500, 0) + `,{"op":"add","path":"emails[type eq \"work\"].value","value":"x"}`, "invalidValue"},
+		{"most removals", remove(300, 0) + "," + remove(200, 0), "<nil>"},
+		{"too many removals", remove(300, 0) + "," + remove(201, 0), "tooMany"},
+		{"most steps", keys(500), "<nil>"},
+		{"too many steps", keys(300) + "," + keys(201), "tooMany"},
+		{"most comparisons", terms(10), "<nil>"},
+		{"too many comparisons", terms(11), "invalidPath"},
+	}
+	for _, test := range tests {
+		if _, _, err := patchTest(t, testUser, Mode{}, `{"userName":"u"}`, `[`+test.ops+`]`); scimType(err) != test.scimType {
+			t.Errorf("%s: %v", test.name, err)
+		}
 	}
 }
 
@@ -388,6 +411,7 @@ func TestPatchStrict(t *testing.T) {
 		{"unknown sub-attribute", `[{"op":"replace","path":"name.name","value":"x"}]`, "invalidPath"},
 		{"unknown URN", `[{"op":"replace","path":"urn:example:x:1.0:User:title","value":"x"}]`, "invalidPath"},
 		{"URN of the other resource", `[{"op":"replace","path":"` + GroupURN + `:displayName","value":"x"}]`, "invalidPath"},
+		{"extension attribute without its URN", `[{"op":"add","path":"manager","value":{"value":"m"}}]`, "invalidPath"},
 		{"empty path", `[{"op":"replace","path":"","value":{"title":"x"}}]`, "invalidPath"},
 		{"unknown name in an object", `[{"op":"replace","value":{"isAdmin":true}}]`, "invalidPath"},
 		{"dotted name in an object", `[{"op":"replace","value":{"name.givenName":"x"}}]`, "invalidPath"},

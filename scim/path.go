@@ -38,6 +38,7 @@ func parsePath(s string, rt *ResourceType, lim PatchLimits) (patchPath, error) {
 	if ref.attr == nil || ref.sub != nil || ref.attr.Type != TypeComplex && !ref.attr.MultiValued {
 		return patchPath{}, invalidPath("The path %q has brackets behind something without elements.", clip(s))
 	}
+	lim.Filter.Terms = min(lim.Filter.Terms, maxPathTerms)
 	f, err := parseElementFilter(filter, ref.attr, lim.Filter)
 	if err != nil {
 		if namesUnknown(filter, ref.attr, lim.Filter) {

@@ -114,7 +114,8 @@ func TestParsePath(t *testing.T) {
 		{"title\x00", "invalid"},
 		{"ti\u017fle\u212a", "invalid"},
 		{`emails[` + strings.Repeat("(", 100) + `type eq "a"` + strings.Repeat(")", 100) + `]`, "invalid"},
-		{strings.Repeat("a", 513), "invalid"},
+		{`emails[type eq "` + strings.Repeat("a", 494) + `"]`, `emails where type eq "` + strings.Repeat("a", 494) + `" or {"type":"` + strings.Repeat("a", 494) + `"}`},
+		{`emails[type eq "` + strings.Repeat("a", 495) + `"]`, "invalid"},
 	}
 	for _, test := range tests {
 		p, err := parsePath(test.path, testUser, PatchLimits{})

@@ -129,6 +129,18 @@ func TestWholeResource(t *testing.T) {
 	}
 }
 
+// One sub-attribute that does not appear is enough for a resource not to be copied as it is.
+func TestHiddenSubAttribute(t *testing.T) {
+	for _, returned := range []string{"request", "never"} {
+		rt := &ResourceType{Core: &Schema{ID: UserURN, Attributes: []*Attribute{{Name: "a", Type: TypeComplex, Returned: "default",
+			Sub: []*Attribute{{Name: "x", Type: TypeString, Returned: "default"}, {Name: "y", Type: TypeString, Returned: returned}}}}}}
+		p := defaultProjection(rt)
+		if got := string(p.append(nil, []byte(`{"a":{"x":"1","y":"2"}}`))); p.wholeResource() || got != `,"a":{"x":"1"}` {
+			t.Errorf("%s: %s", returned, got)
+		}
+	}
+}
+
 func TestProjectionWants(t *testing.T) {
 	for _, c := range []struct {
 		attributes, excluded, urn, name string

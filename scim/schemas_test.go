@@ -265,4 +265,16 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%s: %s, %v", test.name, got, ok)
 		}
 	}
+
+	// A URN may go on where another one ends.
+	short := &Schema{ID: "urn:x:a:1.0:User", Attributes: []*Attribute{{Name: "b"}}}
+	long := &Schema{ID: "urn:x:a:1.0:User:b:User", Attributes: []*Attribute{{Name: "c"}}}
+	for _, list := range [][]*Schema{{short, long}, {long, short}} {
+		user, _ := NewResourceTypes(list)
+		for name, want := range map[string]string{short.ID + ":b": short.ID, long.ID + ":c": long.ID, long.ID: long.ID} {
+			if ref, ok := user.lookup(name); !ok || ref.urn != want {
+				t.Errorf("%s: %+v, %v", name, ref, ok)
+			}
+		}
+	}
 }

@@ -11,7 +11,7 @@ import (
 // begin names who writes and what the write is about, for the log line, also that of a failure.
 func (q *request) begin(action directory.Action, targetType string) {
 	q.by = directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: q.token.String(), RequestID: q.RequestID(q.r), Address: q.from}
-	q.event.Action, q.event.TargetType, q.event.TargetID = action, targetType, q.name
+	q.event.Action, q.event.TargetType, q.event.TargetID = action, targetType, clip(q.name)
 }
 
 // write reads what a write asks for: its body, and which attributes the answer shall hold. All of
@@ -45,11 +45,16 @@ func (q *request) createUser() error {
 // userInput reads the body of a POST or PUT. before is the user that a PUT replaces.
 func (q *request) userInput(body Value, before *directory.User) (directory.UserInput, error) {
 	if name, ok := body.Get("userName"); ok && name.Kind == String {
-		q.event.TargetName = name.Text
+		q.event.TargetName = clip(name.Text)
 	}
 	attrs, warnings, err := q.tenant.user.normalize(body, q.tenant.mode)
 	if err != nil {
 		return directory.UserInput{}, err
+	}
+	if before != nil {
+		if err := q.tenant.user.checkImmutable(decodeRaw(before.Attributes), attrs); err != nil {
+			return directory.UserInput{}, err
+		}
 	}
 	return q.finishUser(attrs, before, warnings), nil
 }

@@ -27,7 +27,7 @@ func Open(address string) (directory.Store, error) {
 		return openBolt(u.Path)
 	case scheme == "postgres", scheme == "postgresql":
 		// Not the rest: it may hold a password.
-		return nil, fmt.Errorf("store: this build has no PostgreSQL back end; use bolt:///path or a file's path")
+		return nil, fmt.Errorf("store: this build has no PostgreSQL back end yet; use bolt:///path or a file's path")
 	default:
 		return nil, fmt.Errorf("store: unknown back end %q; use bolt:///path or a file's path", scheme)
 	}

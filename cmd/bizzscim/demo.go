@@ -110,11 +110,10 @@ func (p *program) demo(ctx context.Context, cmd *cli.Command) (err error) {
 	go func() { fail(a.Wait(running)) }()
 
 	err = d.run(running)
-	if interrupted(running, err) {
-		err = nil // Ctrl-C and --for are how it ends
-		if cause := context.Cause(running); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
-			err = cause
-		}
+	if cause := context.Cause(running); errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+		err = nil // Ctrl-C and --for are how it ends, and then everything fails that was under way
+	} else if cause != nil {
+		err = cause // the server could not go on
 	}
 	if err == nil && !wantsJSON(cmd) {
 		fmt.Fprintln(p.stdout, "\nThe demo is over.")

@@ -85,14 +85,20 @@ func damagedStore(t testing.TB, path string) (now, before content) {
 	if err := s.Check(bg, nil); err != nil {
 		t.Fatal(err)
 	}
+	closeShort(t, s)
+	return now, before
+}
+
+// closeShort cuts off what bbolt has made the file longer than it needs.
+func closeShort(t testing.TB, s *Store) {
+	t.Helper()
 	size := s.Stats().Bytes
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(path, size); err != nil { // bbolt makes the file longer than it needs
+	if err := os.Truncate(s.path, size); err != nil {
 		t.Fatal(err)
 	}
-	return now, before
 }
 
 func readContent(t testing.TB, s *Store) content {
@@ -219,9 +225,9 @@ func (c *content) update(s *Store) error {
 	return err
 }
 
-// TestBitFlips changes single bits of a file and reads everything: a wrong answer must be an
+// TestBitFlips damages a file in small ways and reads everything: a wrong answer must be an
 // error. It runs in another process, because what it looks for may end or hang one.
-// BOLT_TEST_FLIPS sets the number of bits.
+// BOLT_TEST_FLIPS sets the number of ways.
 func TestBitFlips(t *testing.T) {
 	if os.Getenv("BOLT_TEST_FLIP") != "" {
 		flipChild(t)
@@ -252,19 +258,60 @@ func TestBitFlips(t *testing.T) {
 		case line, open = <-steps:
 		case <-time.After(20 * time.Second):
 			cmd.Process.Kill()
-			t.Fatalf("hangs at bit %s", last)
+			t.Fatalf("hangs at %s", last)
 		}
-		if bit, ok := strings.CutPrefix(line, "bit "); ok {
-			last = bit
+		if what, ok := strings.CutPrefix(line, "trial "); ok {
+			last = what
 		} else if line != "" {
 			tail = append(tail, line)
 			tail = tail[max(0, len(tail)-60):]
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("child at bit %s: %v\n%s", last, err, strings.Join(tail, "\n"))
+		t.Fatalf("child at %s: %v\n%s", last, err, strings.Join(tail, "\n"))
 	}
 	t.Log(strings.Join(tail, "\n"))
+}
+
+// trial is one way to damage a file.
+type trial struct {
+	what  string
+	page  int
+	spoil func(file []byte)
+}
+
+// trials returns n ways in random order: single bits anywhere and, more of them, in the headers
+// of pages and elements; and now and then a page that is zero, that another one has been written
+// over, or that counts its elements or its overflow pages wrongly.
+func trials(file []byte, n int) []trial {
+	size := os.Getpagesize()
+	random := rand.New(rand.NewPCG(3, 4))
+	var all []trial
+	for range n {
+		page := random.IntN(len(file) / size)
+		if random.IntN(5) > 0 {
+			at := page*size*8 + random.IntN([]int{16, 160, size}[random.IntN(3)]*8)
+			all = append(all, trial{fmt.Sprintf("bit %d of byte %d", at%8, at/8%size), page, func(b []byte) { b[at/8] ^= 1 << (at % 8) }})
+			continue
+		}
+		other := random.IntN(len(file) / size)
+		count := func(d int) func([]byte) {
+			return func(b []byte) {
+				h := b[page*size+10:]
+				native.PutUint16(h, uint16(int(native.Uint16(h))+d))
+			}
+		}
+		all = append(all, []trial{
+			{"zeroed", page, func(b []byte) { clear(b[page*size : (page+1)*size]) }},
+			{fmt.Sprintf("overwritten with page %d", other), page, func(b []byte) { copy(b[page*size:(page+1)*size], b[other*size:]) }},
+			{"half overwritten", page, func(b []byte) { copy(b[page*size+512:(page+1)*size], b[other*size+512:]) }},
+			{"no elements", page, func(b []byte) { native.PutUint16(b[page*size+10:], 0) }},
+			{"an element less", page, count(-1)},
+			{"an element more", page, count(1)},
+			{"an overflow page more", page, func(b []byte) { b[page*size+12]++ }},
+		}[random.IntN(7)])
+	}
+	return all
 }
 
 func flipChild(t *testing.T) {
@@ -274,36 +321,19 @@ func flipChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := os.Getpagesize()
-	random := rand.New(rand.NewPCG(3, 4))
-	var bits []int
-	for i := 0; i < len(intact); i += size { // the header of each page and of its first elements
-		for bit := range 16 * 8 {
-			bits = append(bits, i*8+bit)
-		}
-		for range 40 {
-			bits = append(bits, i*8+random.IntN(160*8))
-		}
-	}
-	for range 4000 {
-		bits = append(bits, random.IntN(len(intact)*8))
-	}
-	random.Shuffle(len(bits), func(i, j int) { bits[i], bits[j] = bits[j], bits[i] })
-	most := 1500
+	most := 400
 	if testing.Short() {
-		most = 500
+		most = 100
 	}
 	if n, err := strconv.Atoi(os.Getenv("BOLT_TEST_FLIPS")); err == nil {
 		most = n
 	}
-	bits = bits[:min(most, len(bits))]
-
-	var refused, found, unnoticed, older, slow int
-	for n, bit := range bits {
-		fmt.Printf("bit %d\n", bit)
-		start := time.Now()
+	var refused, found, unnoticed, older int
+	for n, trial := range trials(intact, most) {
+		what := fmt.Sprintf("page %d, %s", trial.page, trial.what)
+		fmt.Printf("trial %s\n", what)
 		b := bytes.Clone(intact)
-		b[bit/8] ^= 1 << (bit % 8)
+		trial.spoil(b)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -311,13 +341,13 @@ func flipChild(t *testing.T) {
 		if err != nil {
 			refused++
 			if !errors.Is(err, directory.ErrDamaged) && !errors.Is(err, directory.ErrNewer) {
-				t.Errorf("bit %d: open: %v", bit, err)
+				t.Errorf("%s: open: %v", what, err)
 			}
 			continue
 		}
 		want := &now
 		wrong, damage := want.compare(s)
-		if len(wrong) > 0 && bit/8 < 2*size {
+		if len(wrong) > 0 && trial.page < 2 {
 			// A damaged description of the last commit leaves the one before; finding that out
 			// takes a note outside of the file.
 			if w, _ := before.compare(s); len(w) == 0 {
@@ -326,20 +356,20 @@ func flipChild(t *testing.T) {
 			}
 		}
 		for _, w := range wrong {
-			t.Errorf("bit %d of byte %d of page %d: %s", bit%8, bit/8%size, bit/8/size, w)
+			t.Errorf("%s: %s", what, w)
 		}
 		checked := s.Check(bg, nil)
 		if damage != nil && checked == nil {
-			t.Errorf("bit %d: Check does not find %v", bit, damage)
+			t.Errorf("%s: Check does not find %v", what, damage)
 		}
 		if n%4 == 0 { // writing must not make it worse
 			changed := want.update(s)
 			wrong, damage2 := want.compare(s)
 			if changed != nil && !errors.Is(changed, directory.ErrDamaged) && !errors.Is(changed, directory.ErrFailed) {
-				t.Errorf("bit %d: update: %v", bit, changed)
+				t.Errorf("%s: update: %v", what, changed)
 			}
 			for _, w := range wrong {
-				t.Errorf("bit %d of byte %d of page %d, after updates: %s", bit%8, bit/8%size, bit/8/size, w)
+				t.Errorf("%s, after updates: %s", what, w)
 			}
 			damage = errors.Join(damage, changed, damage2)
 		}
@@ -349,17 +379,81 @@ func flipChild(t *testing.T) {
 			unnoticed++
 		}
 		if err := s.Close(); err != nil {
-			t.Errorf("bit %d: close: %v", bit, err)
-		}
-		if time.Since(start) > 5*time.Second {
-			slow++
+			t.Errorf("%s: close: %v", what, err)
 		}
 	}
-	if slow > 0 {
-		t.Errorf("%d bits took longer than 5 s", slow)
+	fmt.Printf("%d trials on %d bytes: %d refused at open, %d reported, %d without effect (free space), %d back to the commit before\n",
+		most, len(intact), refused, found, unnoticed, older)
+}
+
+// TestDamagedKey changes each bit of one row's key and looks for that row in every way: nobody
+// may say that it is not there.
+func TestDamagedKey(t *testing.T) {
+	for _, n := range []int{3, 200} { // inside the list of tables; among pages
+		path := filepath.Join(t.TempDir(), "test.db")
+		s := openTest(t, path, Options{})
+		key := func(i int) []byte { return fmt.Appendf(nil, "row %03d!", i*2+1) }
+		if err := s.Update(bg, func(w directory.Writer) (err error) {
+			for i := range n {
+				err = errors.Join(err, w.Insert(settings, key(i), bytes.Repeat([]byte("v"), n)))
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		closeShort(t, s)
+		intact, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range []int{0, 1, n / 2, n - 1} {
+			at := bytes.LastIndex(intact, append(key(i), recordFormat))
+			for bit := range 8 * len(key(i)) {
+				b := bytes.Clone(intact)
+				b[at+bit/8] ^= 1 << (bit % 8)
+				if err := os.WriteFile(path, b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				s := openTest(t, path, Options{})
+				look := func(what string, r directory.Reader, rg directory.Range) {
+					seen := false
+					err := r.Scan(settings, rg, func(k, _ []byte) bool { seen = bytes.Equal(k, key(i)); return false })
+					if err == nil && !seen {
+						t.Errorf("%d rows, row %d, bit %d: %s scan says there is none", n, i, bit, what)
+					}
+				}
+				all := func(r directory.Reader) error {
+					if _, err := r.Get(settings, key(i)); !errors.Is(err, directory.ErrDamaged) {
+						t.Errorf("%d rows, row %d, bit %d: get: %v", n, i, bit, err)
+					}
+					for _, reverse := range []bool{false, true} {
+						look("prefix", r, directory.Range{Prefix: key(i), Reverse: reverse})
+					}
+					look("after", r, directory.Range{After: append(key(i-1), 0)})
+					look("below", r, directory.Range{After: fmt.Appendf(nil, "row %03d ", i*2+1+1), Reverse: true})
+					look("skip", r, directory.Range{Skip: i})
+					look("skip reverse", r, directory.Range{Skip: n - 1 - i, Reverse: true})
+					return nil
+				}
+				if err := s.View(bg, all); err != nil {
+					t.Error(err)
+				}
+				if err := s.Update(bg, func(w directory.Writer) error {
+					if err := w.Insert(settings, key(i), nil); !errors.Is(err, directory.ErrDamaged) {
+						t.Errorf("%d rows, row %d, bit %d: insert: %v", n, i, bit, err)
+					}
+					// Now the table has changed; it is read in another way.
+					if err := errors.Join(w.Put(settings, []byte("s"), nil), w.Delete(settings, []byte("s"))); err != nil && !errors.Is(err, directory.ErrDamaged) {
+						return err
+					}
+					return errors.Join(all(w), errTest)
+				}); !errors.Is(err, errTest) {
+					t.Error(err)
+				}
+				s.Close()
+			}
+		}
 	}
-	fmt.Printf("%d bits of %d bytes: %d refused at open, %d reported, %d without effect (free space), %d back to the commit before\n",
-		len(bits), len(intact), refused, found, unnoticed, older)
 }
 
 // TestDamagedRecord: the others can be read, the damaged one cannot be overwritten or deleted.
@@ -372,7 +466,7 @@ func TestDamagedRecord(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	closeShort(t, s)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,8 @@
 package bolt
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -17,7 +19,15 @@ func TestMain(m *testing.M) {
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) (directory.Store, func() directory.Store) {
 		path := filepath.Join(t.TempDir(), "data", "test.db")
-		open := func() directory.Store { return openTest(t, path, Options{}) }
+		open := func() directory.Store {
+			s := openTest(t, path, Options{})
+			t.Cleanup(func() { // before the one that closes it, if it is still open
+				if err := s.Check(bg, nil); err != nil && !errors.Is(err, os.ErrClosed) {
+					t.Errorf("check: %v", err)
+				}
+			})
+			return s
+		}
 		return open(), open
 	})
 }

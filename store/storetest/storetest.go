@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) (s directory.Store, reopen func()
 		{"ScanRanges", testScanRanges},
 		{"ScanOverEmptied", testScanOverEmptied},
 		{"ScanModel", testScanModel},
+		{"DeepSkip", testDeepSkip},
 		{"Count", testCount},
 		{"CountPrefix", testCountPrefix},
 		{"ErrorRollsBack", testErrorRollsBack},

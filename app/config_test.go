@@ -1,0 +1,177 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+func TestConfigZeroValueIsTheDefault(t *testing.T) {
+	c, err := LoadConfig(Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{Data: "data", Listen: "127.0.0.1:8080", StopTimeout: 10 * time.Second, Log: LogConfig{"info", "auto"},
+		Limits: Limits{BodyBytes: 1 << 20, JSONDepth: 32, FilterLength: 2048, FilterDepth: 10, FilterTerms: 50, PatchOperations: 100, PatchMembers: 1000,
+			PageDefault: 100, PageMax: 200, HeaderBytes: 16 << 10, HeaderCount: 100, RequestsPerSecond: 500, Burst: 1000},
+		Timeouts: Timeouts{5 * time.Second, 30 * time.Second, 30 * time.Second, 120 * time.Second}}
+	if d := cmp.Diff(want, c); d != "" {
+		t.Errorf("defaults (-want +got):\n%s", d)
+	}
+	if w := (Config{}).Warnings(); len(w) > 0 {
+		t.Errorf("the defaults warn: %q", w)
+	}
+}
+
+func TestConfigLaterSourcesWin(t *testing.T) {
+	file := write(t, "listen: 127.0.0.1:1\nbase_url: https://file.example/\ndata: file\nlimits:\n  page_max: 150\ntimeouts:\n  read: 7s\ntrusted_proxies: [10.0.0.0/8]\n")
+	c, err := LoadConfig(Source{File: file,
+		Environ: []string{"BIZZSCIM_LISTEN=127.0.0.1:2", "BIZZSCIM_DATA=env", "BIZZSCIM_LIMITS_JSON_DEPTH=16", "BIZZSCIM_TIMEOUTS_IDLE=9s", "BIZZSCIM_BASE_URL=", "OTHER=x"},
+		Flags:   func(c *Config) { c.Listen = "127.0.0.1:3" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []any{c.Listen, c.Data, c.BaseURL, c.Limits.PageMax, c.Limits.JSONDepth, c.Timeouts.Read, c.Timeouts.Idle, c.TrustedProxies[0], c.Limits.PageDefault}
+	want := []any{"127.0.0.1:3", "env", "https://file.example", 150, 16, 7 * time.Second, 9 * time.Second, "10.0.0.0/8", 100}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestConfigReportsAllProblemsAtOnce(t *testing.T) {
+	file := write(t, "listne: 127.0.0.1:1\nlimits:\n  page_max: many\n  body_byte: 4\nlog:\n  level: loud\n")
+	_, err := LoadConfig(Source{File: file,
+		Environ: []string{"BIZZSCIM_LIMITS_JSON_DEPTH=deep", "BIZZSCIM_LIMITS_BURST=3", "BIZZSCIM_TIMEOUTS_READ=soon", "BIZZSCIM_TRUSTED_PROXIES=10.0.0.0/8,everybody"},
+		Flags:   func(c *Config) { c.Listen = "nowhere"; c.BaseURL = "scim.example.com" }})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"line 1: unknown key listne", "line 4: unknown key body_byte", "`many`", "BIZZSCIM_LIMITS_JSON_DEPTH: \"deep\"", "BIZZSCIM_TIMEOUTS_READ",
+		"limits.burst: 3 is not between 25 and", `trusted_proxies: "everybody"`, `listen: "nowhere"`, `base_url: "scim.example.com"`, `log.level: "loud"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not among the problems:\n%v", want, err)
+		}
+	}
+}
+
+func TestConfigRefusesAFileThatIsNotThereOrNotOne(t *testing.T) {
+	for name, file := range map[string]string{"missing": filepath.Join(t.TempDir(), "none.yaml"), "two documents": write(t, "listen: 127.0.0.1:1\n---\nlisten: 127.0.0.1:2\n"),
+		"a list": write(t, "- listen\n"), "not yaml": write(t, "listen: [\n")} {
+		if _, err := LoadConfig(Source{File: file}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := LoadConfig(Source{File: write(t, "")}); err != nil {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+// TestConfigEveryKeyHasItsVariable keeps the rule of EnvPrefix: the name of the variable follows
+// from the key.
+func TestConfigEveryKeyHasItsVariable(t *testing.T) {
+	n := 0
+	var walk func(reflect.Type, string)
+	walk = func(typ reflect.Type, prefix string) {
+		for f := range typ.Fields() {
+			key := f.Tag.Get("yaml")
+			want := strings.ToUpper(key)
+			if key == "" {
+				t.Errorf("%s has no key", f.Name)
+			}
+			if nested, ok := f.Tag.Lookup("envPrefix"); ok {
+				if nested != want+"_" {
+					t.Errorf("%s: prefix %q, want %q", key, nested, want+"_")
+				}
+				walk(f.Type, prefix+nested)
+				continue
+			}
+			n++
+			if got := f.Tag.Get("env"); got != want {
+				t.Errorf("%s: variable %q, want %q", key, got, want)
+			}
+			if got := variable(reflect.TypeFor[Config](), f.Name, EnvPrefix); got != prefix+want {
+				t.Errorf("%s: an error would name %q, want %q", key, got, prefix+want)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), EnvPrefix)
+	if n < 25 {
+		t.Errorf("only %d keys were looked at", n)
+	}
+}
+
+func TestConfigThatIsPrintedReadsTheSame(t *testing.T) {
+	c, err := LoadConfig(Source{Environ: []string{"BIZZSCIM_DRAIN_DELAY=90s", "BIZZSCIM_TRUSTED_PROXIES=10.0.0.0/8,::1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := c.WriteYAML(&b); err != nil {
+		t.Fatal(err)
+	}
+	again, err := LoadConfig(Source{File: write(t, b.String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(c, again); d != "" {
+		t.Errorf("%s\n%s", d, b.String())
+	}
+	m, err := c.Map()
+	if err != nil || m["drain_delay"] != "1m30s" {
+		t.Errorf("as a map: %v, %v", m["drain_delay"], err)
+	}
+	if yaml.Unmarshal([]byte(b.String()), &m) != nil {
+		t.Error("not YAML")
+	}
+}
+
+func TestConfigWarnings(t *testing.T) {
+	tests := []struct {
+		name string
+		c    Config
+		want []string
+	}{
+		{"loopback", Config{Listen: "[::1]:8080"}, nil},
+		{"everywhere", Config{Listen: ":8080"}, []string{"without TLS", "Host header"}},
+		{"everywhere behind a proxy", Config{Listen: "0.0.0.0:8080", TrustedProxies: []string{"10.1.2.3"}, BaseURL: "https://scim.example.com"}, nil},
+		{"public http", Config{BaseURL: "http://scim.example.com"}, []string{"not https"}},
+		{"open metrics", Config{MetricsListen: "10.0.0.1:9090"}, []string{"metrics"}},
+		{"trust in everybody", Config{TrustedProxies: []string{"0.0.0.0/0"}}, []string{"everybody"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tt.c.Warnings()
+			if len(got) != len(tt.want) {
+				t.Fatalf("warnings %q, want %d", got, len(tt.want))
+			}
+			for i, want := range tt.want {
+				if !strings.Contains(got[i], want) {
+					t.Errorf("warning %q, want one about %q", got[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestConfigUnknownVariables(t *testing.T) {
+	got := UnknownEnviron([]string{"BIZZSCIM_LISTN=x", "BIZZSCIM_LISTEN=x", "BIZZSCIM_LIMITS_BURST=1", "BIZZSCIM_TOKEN=x", "BIZZSCIM_PORT=tcp://1", "BIZZSCIM_SERVICE_HOST=1", "HOME=/"}, "BIZZSCIM_TOKEN")
+	if !slices.Equal(got, []string{"BIZZSCIM_LISTN"}) {
+		t.Errorf("unknown: %q", got)
+	}
+}
+
+func write(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "bizzscim.yaml")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
