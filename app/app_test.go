@@ -306,6 +306,7 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		"reserved, encoded":          {line("/scim/acme/v2/Schemas/urn%3Aietf%3aparams:scim:schemas:core:2.0:User", "Host: x", auth), 200},
 		"two Authorization headers":  {line(users, "Host: x", auth, auth), 400},
 		"two of different case":      {line(users, "Host: x", auth, strings.ToLower(auth)), 400},
+		"two elsewhere":              {line("/version", "Host: x", auth, auth), 400},
 		"absolute form":              {line("http://x"+users, "Host: x", auth), 400},
 		"absolute form, other host":  {line("http://y"+users, "Host: x", auth), 400},
 		"asterisk":                   {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400},
@@ -328,6 +329,8 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		"not ASCII":                  {line(users+"/\xc3\xa4", "Host: x", auth), 400},
 		"host with a path":           {line(users, "Host: x/y", auth), 400},
 		"host with a user":           {line(users, "Host: a@b", auth), 400},
+		"host of odd characters":     {line(users, "Host: a$b", auth), 400},
+		"host that is a list":        {line(users, "Host: a,b", auth), 400},
 		"two Host headers":           {line(users, "Host: x", "Host: y", auth), 400},
 		"no Host header":             {line(users, auth), 400},
 		"space before a colon":       {line(users, "Host: x", "Authorization : Bearer "+token), 400},
@@ -459,7 +462,9 @@ func TestAFailedStoreEndsTheProgram(t *testing.T) {
 		t.Fatalf("not ready: %d", status)
 	}
 	close(st.failed)
-	if err := r.Wait(t.Context()); !errors.Is(err, directory.ErrFailed) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := r.Wait(ctx); !errors.Is(err, directory.ErrFailed) {
 		t.Errorf("Wait: %v", err)
 	}
 	if status, body := r.get("/readyz"); status != 503 || !strings.Contains(body, "store failed") {
@@ -481,7 +486,9 @@ func TestRunReturnsTheFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = a.Run(t.Context(), func() { close(st.failed) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err = a.Run(ctx, func() { close(st.failed) })
 	if !errors.Is(err, directory.ErrFailed) {
 		t.Errorf("Run: %v", err)
 	}

@@ -316,11 +316,6 @@ func (w *world) access(account, env directory.ID) *directory.Access {
 	return view(w, func(s *directory.Snapshot) (*directory.Access, error) { return s.Access(account, env) })
 }
 
-func (w *world) environment(id directory.ID) *directory.Environment {
-	w.Helper()
-	return view(w, func(s *directory.Snapshot) (*directory.Environment, error) { return s.Environment(id) })
-}
-
 // state tells an access in a word: none, active or inactive.
 func (w *world) state(account, env directory.ID) string {
 	w.Helper()

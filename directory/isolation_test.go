@@ -36,13 +36,10 @@ type read func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (found in
 func some[T any](list []T, err error) (int, error) { return len(list), err }
 
 func one[T any](v *T, err error) (int, error) {
-	switch {
-	case directory.KindOf(err) == directory.NotFound && err != nil:
-		return 0, nil
-	case err != nil || v == nil:
-		return 0, err
+	if err != nil && directory.KindOf(err) == directory.NotFound {
+		err = nil
 	}
-	return 1, nil
+	return found(v != nil), err
 }
 
 func nonzero(id directory.ID, err error) (int, error) {

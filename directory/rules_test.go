@@ -13,14 +13,13 @@ import (
 // scene is the usual start: two organizations, each with a tenant, and people in it.
 type scene struct {
 	*world
-	org                directory.ID
-	fjord, harbor      directory.ID // tenants
-	production, test   directory.ID // environments of fjord's organization, the first one integrated
-	elsewhere          directory.ID // environment of harbor's organization
-	pilots, crew       *directory.Group
-	ada, twin          *directory.User // twin: the same person as harbor's directory describes her
-	pilotsID, crewID   string
-	visitors, twinBase *directory.Group
+	org              directory.ID
+	fjord, harbor    directory.ID // tenants
+	production, test directory.ID // environments of fjord's organization, the first one integrated
+	elsewhere        directory.ID // environment of harbor's organization
+	pilots, crew     *directory.Group
+	ada, twin        *directory.User // twin: the same person as harbor's directory describes her
+	pilotsID, crewID string
 }
 
 func newScene(t *testing.T) *scene {
@@ -589,13 +588,12 @@ func TestRule5Reprovision(t *testing.T) {
 	t.Parallel()
 	type life struct {
 		name     string
-		first    func(*directory.Profile)             // as provisioned at first
-		meantime func(s *scene, u *directory.User)    // before the deletion
-		between  func(s *scene)                       // after it
-		second   func(*directory.Profile)             // as provisioned again
-		tenant   func(s *scene) directory.ID          // nil: the same
-		same     bool                                 // the same account
-		after    func(s *scene, u *directory.Profile) // more
+		first    func(*directory.Profile)          // as provisioned at first
+		meantime func(s *scene, u *directory.User) // before the deletion
+		between  func(s *scene)                    // after it
+		second   func(*directory.Profile)          // as provisioned again
+		tenant   func(s *scene) directory.ID       // nil: the same
+		same     bool                              // the same account
 	}
 	none := func(*directory.Profile) {}
 	noObject := func(p *directory.Profile) { p.ExternalID = "mailnick" }

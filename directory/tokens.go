@@ -103,7 +103,10 @@ func (s *Service) addToken(ctx context.Context, by Actor, tenant ID, n NewToken,
 
 func (c *change) putToken(t *Token) error {
 	k := key(t.TenantID, t.ID)
-	return c.put(row{tableTokens, k, encodeJSON(t)}, row{tableTokenHash, t.Hash, k})
+	if err := c.insert(tableTokenHash, t.Hash, k, failf(Conflict, "", "there is such a token already")); err != nil {
+		return err
+	}
+	return c.put(row{tableTokens, k, encodeJSON(t)})
 }
 
 // RevokeToken ends a token at once.

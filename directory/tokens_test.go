@@ -89,6 +89,20 @@ func TestTokens(t *testing.T) {
 	checkInvariants(s.world)
 }
 
+// A secret opens one door: it is never made a second time.
+func TestTokenIsNotMadeTwice(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	must(s.svc.CreateToken(s.ctx, operator, s.fjord, newToken("secret-one")))
+	s.unchanged(func() {
+		for _, tenant := range []directory.ID{s.fjord, s.harbor} {
+			_, err := s.svc.CreateToken(s.ctx, operator, tenant, newToken("secret-one"))
+			wantKind(t, err, directory.Conflict)
+		}
+	})
+	s.wantOpen(map[string]directory.ID{"secret-one": s.fjord})
+}
+
 func TestTokenRotation(t *testing.T) {
 	t.Parallel()
 	for _, overlap := range []time.Duration{0, time.Hour, directory.MaxOverlap} {

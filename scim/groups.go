@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"bytes"
 	"net/http"
 
 	"github.com/bizzstream/bizzscim/directory"
@@ -126,7 +125,7 @@ func (q *request) patchGroup() error {
 		return err
 	}
 	g, err := q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
-		attrs, warnings, err := patch.apply(decodeRaw(bytes.Clone(before.Attributes)))
+		attrs, warnings, err := patch.apply(decodeRaw(before.Attributes))
 		if err != nil {
 			return directory.GroupInput{}, err
 		}

@@ -104,8 +104,7 @@ func (q *request) patchUser() error {
 		return err
 	}
 	u, err := q.updateUser(func(before *directory.User) (directory.UserInput, error) {
-		// The attributes end with the transaction, but parts of them live on in the answer.
-		attrs, warnings, err := patch.apply(decodeRaw(bytes.Clone(before.Attributes)))
+		attrs, warnings, err := patch.apply(decodeRaw(before.Attributes))
 		if err != nil {
 			return directory.UserInput{}, err
 		}

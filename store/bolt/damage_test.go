@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 
@@ -517,6 +518,51 @@ func TestDamagedRecord(t *testing.T) {
 	case <-s.Failed():
 		t.Error("Failed is closed")
 	default:
+	}
+}
+
+// TestEmptiedPage: a page that says it has no elements is not an empty table.
+func TestEmptiedPage(t *testing.T) {
+	for _, n := range []int{2, 16} { // inside the list of tables; on a page of its own
+		path := filepath.Join(t.TempDir(), "test.db")
+		s := openTest(t, path, Options{})
+		if err := s.Update(bg, func(w directory.Writer) (err error) {
+			for i := range n {
+				err = errors.Join(err, put(settings, fmt.Sprintf("row %d", i), strings.Repeat("v", 100))(w))
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		tr := s.current.trees[s.byName["settings"].index]
+		at := int(tr.root) * s.current.pages.size
+		if (n == 2) != (tr.root == 0) {
+			t.Fatalf("%d rows have root %d", n, tr.root)
+		}
+		if tr.root == 0 {
+			at = int(uintptr(unsafe.Pointer(&tr.inline[0])) - uintptr(unsafe.Pointer(&s.current.pages.data[0])))
+		}
+		closeShort(t, s)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		native.PutUint16(b[at+10:], 0)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = openTest(t, path, Options{})
+		err = s.View(bg, func(r directory.Reader) error {
+			_, err := r.Get(settings, []byte("row 1"))
+			err2 := r.Scan(settings, directory.Range{}, func(_, _ []byte) bool { return true })
+			if err == nil || err2 == nil {
+				t.Errorf("%d rows: get %v, scan %v", n, err, err2)
+			}
+			return errors.Join(err, err2)
+		})
+		if !errors.Is(err, directory.ErrDamaged) {
+			t.Error(err)
+		}
 	}
 }
 
