@@ -127,8 +127,8 @@ func testOperations(t *testing.T, c *Client) {
 	refused(t, c, TenantSet, TenantChange{Ref: "acme", RemoveExtensions: []string{"urn:x:y"}}, "notFound", "urn:x:y")
 	extension := `{"id":"urn:example:crew:2.0:User","name":"Crew","attributes":[{"name":"%s","type":"string","multiValued":false}]}`
 	no, yes := 204, 200
-	changed := must(t, c, TenantSet, TenantChange{Ref: "acme", Strict: &on, UserPatch: &no, GroupPatch: &yes, Extensions: rawJSON(fmt.Sprintf(extension, "rank"))})
-	changed = must(t, c, TenantSet, TenantChange{Ref: "acme", Extensions: rawJSON(fmt.Sprintf(extension, "berth"))})
+	must(t, c, TenantSet, TenantChange{Ref: "acme", Strict: &on, UserPatch: &no, GroupPatch: &yes, Extensions: rawJSON(fmt.Sprintf(extension, "rank"))})
+	changed := must(t, c, TenantSet, TenantChange{Ref: "acme", Extensions: rawJSON(fmt.Sprintf(extension, "berth"))})
 	if !changed.Strict || changed.UserPatch != 204 || changed.GroupPatch != 200 || !slices.Equal(changed.Extensions, []string{"urn:example:crew:2.0:User"}) {
 		t.Errorf("tenant %+v", changed)
 	}

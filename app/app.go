@@ -281,10 +281,10 @@ func (a *App) Start(ctx context.Context) error {
 	a.workers.Go(func() { a.scim.Run(work, report("a failed request could not be logged")) })
 	a.workers.Go(func() { a.watchStore(work) })
 
-	a.serve(l, &http.Server{Handler: a.handler})
-	a.serve(a.socket, &http.Server{Handler: a.admin, ConnContext: withPeer})
+	a.serve(l, a.handler, nil)
+	a.serve(a.socket, a.admin, withPeer)
 	if ml != nil {
-		a.serve(ml, &http.Server{Handler: a.metrics.handler()})
+		a.serve(ml, a.metrics.handler(), nil)
 		a.log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
 	}
 	a.log.Info("serving", "url", a.url(), "address", a.addr.String(), "data", a.config.Data, "version", a.options.Version)
@@ -292,12 +292,13 @@ func (a *App) Start(ctx context.Context) error {
 }
 
 // serve runs one server on one listener.
-func (a *App) serve(l net.Listener, s *http.Server) {
+func (a *App) serve(l net.Listener, h http.Handler, connContext func(context.Context, net.Conn) context.Context) {
 	t := a.config.Timeouts
-	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = t.ReadHeader, t.Read, t.Write, t.Idle
-	s.MaxHeaderBytes = a.config.Limits.HeaderBytes // net/http lets 4 KiB more pass; the edge is exact
-	s.DisableGeneralOptionsHandler = true
-	s.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)
+	s := &http.Server{Handler: h, ConnContext: connContext,
+		ReadHeaderTimeout: t.ReadHeader, ReadTimeout: t.Read, WriteTimeout: t.Write, IdleTimeout: t.Idle,
+		MaxHeaderBytes:               a.config.Limits.HeaderBytes, // net/http lets 4 KiB more pass; the edge is exact
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	a.servers = append(a.servers, s)
 	a.workers.Go(func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -156,7 +156,7 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 	resp := r.raw("POST /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-	if resp.StatusCode != 405 || resp.Header.Get("Allow") != "GET, HEAD" {
+	if resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST /readyz: %d, Allow %q", resp.StatusCode, resp.Header.Get("Allow"))
 	}
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
@@ -213,7 +213,7 @@ func TestCloseDrains(t *testing.T) {
 	}
 	fmt.Fprint(c, request[len(request)-10:])
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil || resp.StatusCode != 201 {
+	if err != nil || resp.StatusCode != http.StatusCreated {
 		t.Errorf("the request under way: %v, %v", resp, err)
 	}
 	if err := <-closed; err != nil {
@@ -400,7 +400,7 @@ func TestPanicsBecomeAnswers(t *testing.T) {
 	s.Config.ErrorLog = slog.NewLogLogger(e.log.Handler(), slog.LevelError)
 	defer s.Close()
 	get := func(path string) (*http.Response, string, error) {
-		r, _ := http.NewRequest("GET", s.URL+path, nil)
+		r, _ := http.NewRequest(http.MethodGet, s.URL+path, nil)
 		r.Header.Set("X-Request-Id", "abc-1")
 		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
@@ -411,19 +411,19 @@ func TestPanicsBecomeAnswers(t *testing.T) {
 		return resp, string(body), err
 	}
 	resp, body, err := get("/scim/acme/v2/Users")
-	if err != nil || resp.StatusCode != 500 || resp.Header.Get("Content-Type") != "application/scim+json" {
+	if err != nil || resp.StatusCode != http.StatusInternalServerError || resp.Header.Get("Content-Type") != "application/scim+json" {
 		t.Fatalf("%v %v", resp, err)
 	}
 	if want := `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"500","detail":"the server failed (request abc-1)"}`; body != want {
 		t.Errorf("body %s", body)
 	}
-	if resp, body, err = get("/other"); err != nil || resp.StatusCode != 500 || body != "the server failed (request abc-1)\n" {
+	if resp, body, err = get("/other"); err != nil || resp.StatusCode != http.StatusInternalServerError || body != "the server failed (request abc-1)\n" {
 		t.Errorf("elsewhere: %d %q %v", resp.StatusCode, body, err)
 	}
 	if _, _, err = get("/late"); err == nil {
 		t.Error("an answer that was cut off looks whole")
 	}
-	if resp, body, err = get("/ok"); err != nil || resp.StatusCode != 200 || body != "ok" {
+	if resp, body, err = get("/ok"); err != nil || resp.StatusCode != http.StatusOK || body != "ok" {
 		t.Errorf("afterwards: %v %q %v", resp, body, err)
 	}
 	if !strings.Contains(log.String(), "secret of the stack") || !strings.Contains(log.String(), `"request_id":"abc-1"`) || !strings.Contains(log.String(), "app_test.go") {
@@ -470,7 +470,7 @@ func TestAFailedStoreEndsTheProgram(t *testing.T) {
 	if status, body := r.get("/readyz"); status != 503 || !strings.Contains(body, "store failed") {
 		t.Errorf("readyz: %d %q", status, body)
 	}
-	if resp := r.raw(scimRequest("POST", "/scim/acme/v2/Users", token, someone)); resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+	if resp := r.raw(scimRequest("POST", "/scim/acme/v2/Users", token, someone)); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("a write: %d", resp.StatusCode)
 	}
 }
@@ -531,7 +531,7 @@ func TestAccessLogTellsNoSecretsAndNoPeople(t *testing.T) {
 	r := start(t, Config{}, Options{})
 	token := r.tenant("acme")
 	resp := r.raw(scimRequest("POST", "/scim/acme/v2/Users", token, someone, "X-Request-Id: my-request-1"))
-	if resp.StatusCode != 201 || resp.Header.Get("X-Request-Id") != "my-request-1" {
+	if resp.StatusCode != http.StatusCreated || resp.Header.Get("X-Request-Id") != "my-request-1" {
 		t.Fatalf("create: %d, request id %q", resp.StatusCode, resp.Header.Get("X-Request-Id"))
 	}
 	r.raw(scimRequest("GET", "/scim/acme/v2/Users?filter=userName%20eq%20%22zora.nightingale@example.com%22", token, ""))

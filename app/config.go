@@ -112,7 +112,7 @@ func (c *Config) readFile(name string) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	d := yaml.NewDecoder(f)
 	d.KnownFields(true)
 	err = d.Decode(c)
@@ -231,7 +231,7 @@ func (c *Config) problems() (all []string) {
 		host, port, err := net.SplitHostPort(value)
 		if err != nil || host != "" && strings.ContainsAny(host, " /") {
 			bad("%s: %q is not HOST:PORT", name, value)
-		} else if _, err := net.LookupPort("tcp", port); err != nil {
+		} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			bad("%s: %q is not a port", name, port)
 		}
 	}
@@ -402,5 +402,6 @@ func (c Config) Map() (map[string]any, error) {
 		return nil, err
 	}
 	var m map[string]any
-	return m, yaml.Unmarshal(doc, &m)
+	err = yaml.Unmarshal(doc, &m)
+	return m, err
 }

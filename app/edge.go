@@ -123,7 +123,7 @@ func (e *edge) secure(h http.Header, r *http.Request) {
 // recovered answers a request whose handler panicked. The process lives.
 func (e *edge) recovered(out *response, r *http.Request, x *exchange, p any) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(p) //nolint:gocritic // not ours to handle: net/http closes the connection without a word
+		panic(p) // not ours to handle: net/http closes the connection without a word
 	}
 	e.log.Error("panic in a handler", "panic", fmt.Sprint(p), "request_id", x.id, "stack", string(debug.Stack()))
 	if out.status != 0 {

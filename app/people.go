@@ -251,7 +251,7 @@ func (a *admin) showGroup(ctx context.Context, _ directory.Actor, in GroupRef) (
 			return Group{}, err
 		}
 		for _, m := range members {
-			name := ""
+			var name string
 			if m.Kind == directory.MemberGroup {
 				nested, err := sn.Group(t.ID, m.ID)
 				if err != nil {

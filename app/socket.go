@@ -102,5 +102,5 @@ func socketAddress(dir string) (address string, release func(), err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("app: admin socket: %w", err)
 	}
-	return filepath.Join("/proc/self/fd", strconv.Itoa(int(d.Fd())), socketFile), func() { d.Close() }, nil
+	return filepath.Join("/proc/self/fd", strconv.Itoa(int(d.Fd())), socketFile), func() { _ = d.Close() }, nil
 }

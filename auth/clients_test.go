@@ -19,10 +19,17 @@ import (
 )
 
 func (w *world) clients() *auth.Clients {
-	client := &http.Client{Transport: &http.Transport{}}
-	w.Cleanup(client.CloseIdleConnections)
-	return auth.NewClients(w.svc, w.clock.Now, client)
+	transport := &http.Transport{}
+	w.Cleanup(transport.CloseIdleConnections)
+	return auth.NewClients(w.svc, w.clock.Now, &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		w.asked.Add(1)
+		return transport.RoundTrip(r)
+	})})
 }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // client makes a client of tenant alpha with a secret.
 func (w *world) client(id string, n directory.NewClient) (secret string) {
@@ -412,8 +419,8 @@ func TestFederatedIssuerAddress(t *testing.T) {
 		_, _, err := f.c.Token(t.Context(), "alpha", id, "", sign(jose.RS256, key("k1"), "k1", f.with("iss", address)))
 		wantKind(t, err, directory.Unavailable)
 	}
-	if n := f.fetches.Load(); n != 0 {
-		t.Errorf("%d fetches", n)
+	if n := f.asked.Load(); n != 0 {
+		t.Errorf("%d requests to such addresses", n)
 	}
 }
 
@@ -441,6 +448,9 @@ func TestFederatedDocument(t *testing.T) {
 			})
 			_, err := f.present(sign(jose.RS256, key("k1"), "k1", f.claims))
 			wantKind(t, err, directory.Unavailable)
+			if n := f.asked.Load(); n != 1 {
+				t.Errorf("%d requests, want the one for the document", n)
+			}
 		})
 	}
 }

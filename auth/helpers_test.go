@@ -35,6 +35,7 @@ type world struct {
 	store  *countingStore
 	svc    *directory.Service
 	bearer *auth.Bearer
+	asked  atomic.Int64 // requests to issuers
 	alpha  directory.ID
 	bravo  directory.ID
 }

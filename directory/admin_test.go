@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -368,6 +369,12 @@ func TestAuditFindsTampering(t *testing.T) {
 			return edit(w, 4, func(e *directory.AuditEntry) { e.Previous = strings.Repeat("0", 64) })
 		}, 4},
 		{"changed number", func(w directory.Writer) error { return edit(w, 4, func(e *directory.AuditEntry) { e.Sequence = 5 }) }, 4},
+		{"changed, with its hash", func(w directory.Writer) error {
+			return edit(w, 4, func(e *directory.AuditEntry) {
+				e.Target, e.Hash = "x", ""
+				e.Hash = fmt.Sprintf("%x", sha256.Sum256(must(json.Marshal(e))))
+			})
+		}, 5},
 		{"no entry any more", func(w directory.Writer) error { return w.Put(audit, entry(4), []byte("gone")) }, 4},
 		{"first deleted", func(w directory.Writer) error { return w.Delete(audit, entry(1)) }, 1},
 		{"middle deleted", func(w directory.Writer) error { return w.Delete(audit, entry(4)) }, 4},

@@ -146,7 +146,7 @@ func TestDecodeResource(t *testing.T) {
 // panic, never memory for a length that the record only claims.
 func FuzzDecode(f *testing.F) {
 	huge := []byte{recordVersion}
-	huge = append(huge, make([]byte, 16+1+16)...)
+	huge = append(huge, make([]byte, 16+1+16+4)...)
 	f.Add(append(huge, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01))
 	f.Add((&User{Profile: Profile{UserName: "a", Emails: []string{"b", ""}}, Version: math.MaxUint64, Attributes: []byte("{}")}).encode())
 	f.Add((&Group{DisplayName: "a"}).encode())

@@ -492,6 +492,7 @@ type strictStore struct {
 	mu    sync.Mutex
 	count operations
 	fail  func() error // asked before each Update commits; an error undoes it
+	meet  func()       // called once, before an Update begins: what somebody else does meanwhile
 }
 
 type operations struct{ Updates, Gets, Scans, Rows, Puts, Deletes, Sequences int }
@@ -522,6 +523,10 @@ func (s *strictStore) View(ctx context.Context, fn func(directory.Reader) error)
 }
 
 func (s *strictStore) Update(ctx context.Context, fn func(directory.Writer) error) error {
+	if meet := s.meet; meet != nil {
+		s.meet = nil
+		meet()
+	}
 	s.note(func(o *operations) { o.Updates++ })
 	return s.Store.Update(ctx, func(w directory.Writer) error {
 		l := &lender{s: s, r: w, w: w}

@@ -270,18 +270,27 @@ func TestRunIsResumed(t *testing.T) {
 	}()
 	waitFor(t, func() bool { return s.count(true) == 100 })
 	// The worker that has nothing to do hears of the next run.
-	if s.sync(s.env, othersID) == nil {
-		t.Error("no run")
+	for i := range 6 {
+		waitFor(t, func() bool { return !s.isPending() })
+		if s.sync(s.env, []string{othersID, crewID}[i%2]) == nil {
+			t.Error("no run")
+		}
 	}
-	waitFor(t, func() bool { return s.count(false) == 90 })
+	waitFor(t, func() bool { return !s.isPending() })
 	cancel()
 	<-stopped
-	s.finishAll()
-	s.wantCount(10, 90)
+	s.wantCount(100, 0)
 	if run := s.finish(run); run.Granted != 100 {
 		t.Errorf("run: %+v", run)
 	}
 	checkInvariants(s.world)
+}
+
+func (s *manyScene) isPending() (is bool) {
+	view(s.world, func(sn *directory.Snapshot) (bool, error) {
+		return true, sn.Runs(s.env, func(r *directory.Run) bool { is = r.State == directory.RunPending; return !is })
+	})
+	return is
 }
 
 // copyStore copies every row, so that a test can go on in a file of its own.
@@ -366,6 +375,21 @@ func TestTwoFinishOneRun(t *testing.T) {
 	}
 	s.wantCount(100, 0)
 	checkInvariants(s.world)
+}
+
+// A worker that another one has overtaken between reading and writing changes nothing.
+func TestWorkerIsOvertaken(t *testing.T) {
+	t.Parallel()
+	s := newManyScene(t, small)
+	run := s.sync(s.env, crewID)
+	var before map[string]string
+	s.store.meet = func() {
+		s.finish(run)
+		s.clock.Advance(time.Hour)
+		before = s.dump()
+	}
+	must(s.svc.WorkOnce(s.ctx))
+	s.wantDump(before)
 }
 
 // A run that ends is left alone by a worker that read of it before.

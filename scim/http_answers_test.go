@@ -1,8 +1,10 @@
 package scim_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -88,6 +90,14 @@ func TestBaseURL(t *testing.T) {
 	const base = "https://scim.example/scim/alpha/v2"
 	a.get("/Users/"+id).location(base+"/Users/"+id, 1, true).is(base+"/Groups/"+group, "groups", 0, "$ref")
 	a.get("/Groups/"+group).is(base+"/Users/"+id, "members", 0, "$ref")
+	plain := newServer(t).tenant("alpha") // by the name that the request used, whatever came before
+	id = plain.user("anna")
+	for range 2 {
+		for _, host := range []string{plain.url, strings.Replace(plain.url, "127.0.0.1", "localhost", 1)} {
+			plain.url = host
+			plain.get("/Users/"+id).location(host+"/scim/alpha/v2/Users/"+id, 1, true)
+		}
+	}
 	for path, at := range map[string][]any{"/Schemas": {"Resources", 0, "meta", "location"}, "/ResourceTypes": {"Resources", 1, "meta", "location"}, "/ServiceProviderConfig": {"meta", "location"}} {
 		if got := a.get(path).text(at...); !strings.HasPrefix(got, base+"/") {
 			t.Errorf("%s: location %q", path, got)
@@ -481,6 +491,35 @@ func TestAccessExtension(t *testing.T) {
 	a.get(filtered("/Users", scim.AccessURN+`:environments[name eq "test" and active eq false]`)).is(id, "Resources", 0, "id")
 }
 
+// An access that another tenant manages, from before the account changed hands, is not this one's
+// to see.
+func TestAccessOfAnotherTenant(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a, b := s.tenant("alpha"), s.tenant("bravo")
+	a.environment("test", "sync-1")
+	production := a.environment("production", "sync-1")
+	user := a.user("anna")
+	a.group("crew", "sync-1", user)
+	account := a.account(user).ID
+	at := slices.IndexFunc(directory.Tables, func(x *directory.Table) bool { return x.Name == "accesses" })
+	if err := s.store.Store.Update(t.Context(), func(w directory.Writer) error {
+		key := append(account[:], production[:]...)
+		value, err := w.Get(directory.Tables[at], key)
+		if err != nil {
+			return err
+		}
+		return w.Put(directory.Tables[at], key, bytes.ReplaceAll(value, a.id[:], b.id[:]))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got := a.get("/Users/" + user)
+	if !slices.Equal(got.values("name", scim.AccessURN, "environments"), []string{"test"}) {
+		got.errorf("the environments of the other tenant are there")
+	}
+	a.get(filtered("/Users", scim.AccessURN+`:environments.name eq "production"`)).is("0", "totalResults")
+}
+
 func TestGroupsFollowMembership(t *testing.T) {
 	t.Parallel()
 	a := newServer(t).tenant("alpha")
@@ -753,6 +792,31 @@ func TestLargeGroup(t *testing.T) {
 		head.errorf("a body")
 	}
 	a.patch("/Groups/"+group, op("remove", "members")).want(200).is("", "members")
+}
+
+// A large group that cannot be sent to its end is cut, so that nobody takes a part for the whole.
+func TestLargeGroupIsCut(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.tenant("alpha")
+	ids, _ := a.people(2001)
+	group := a.group("large", "", ids...)
+	for _, path := range []string{"/Groups/" + group, "/Groups", filtered("/Groups", `displayName eq "large"`)} {
+		s.store.views.Store(3) // the token, the head with the first members, the next ones
+		req := must(http.NewRequestWithContext(t.Context(), "GET", s.url+"/scim/alpha/v2"+path, nil))
+		req.Header.Set("Authorization", "Bearer "+a.token)
+		resp := must(s.client.Do(req))
+		content, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		s.store.fail(nil, nil)
+		if resp.StatusCode != 200 || err == nil || json.Valid(content) {
+			t.Errorf("%s: status %d, %d bytes, error %v", path, resp.StatusCode, len(content), err)
+		}
+		if !strings.Contains(s.log.String(), "could not be sent to its end") {
+			t.Error("the log does not say so")
+		}
+	}
+	a.get("/Groups/" + group)
 }
 
 // What changes nothing leaves version, lastModified, the log and the outbox as they are.

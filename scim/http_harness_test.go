@@ -152,7 +152,7 @@ func (b *buffer) String() string {
 type store struct {
 	directory.Store
 	failRead, failWrite atomic.Pointer[error]
-	reads               atomic.Int64 // Get calls
+	views               atomic.Int64 // after which reads fail; 0: no limit
 }
 
 func (s *store) fail(reads, writes error) {
@@ -171,8 +171,11 @@ func (s *store) View(ctx context.Context, fn func(directory.Reader) error) error
 	if err := s.failRead.Load(); err != nil {
 		return *err
 	}
+	if s.views.Load() > 0 && s.views.Add(-1) == 0 {
+		defer s.fail(errDisk, nil)
+	}
 	return s.Store.View(ctx, func(r directory.Reader) error {
-		l := &lender{Reader: r, s: s}
+		l := &lender{Reader: r}
 		defer l.spoil()
 		return fn(l)
 	})
@@ -183,7 +186,7 @@ func (s *store) Update(ctx context.Context, fn func(directory.Writer) error) err
 		return *err
 	}
 	return s.Store.Update(ctx, func(w directory.Writer) error {
-		l := &lendingWriter{lender: lender{Reader: w, s: s}, w: w}
+		l := &lendingWriter{lender: lender{Reader: w}, w: w}
 		defer l.spoil()
 		return fn(l)
 	})
@@ -191,7 +194,6 @@ func (s *store) Update(ctx context.Context, fn func(directory.Writer) error) err
 
 type lender struct {
 	directory.Reader
-	s    *store
 	lent [][]byte
 }
 
@@ -213,7 +215,6 @@ func (l *lender) spoil() {
 }
 
 func (l *lender) Get(t *directory.Table, key []byte) ([]byte, error) {
-	l.s.reads.Add(1)
 	v, err := l.Reader.Get(t, key)
 	return l.lend(v), err
 }

@@ -1,16 +1,19 @@
 package scim_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bizzstream/bizzscim/scim"
 )
@@ -41,6 +44,20 @@ func TestBodySize(t *testing.T) {
 		if before[k] != v && !strings.HasPrefix(k, "log\x00") && !strings.HasPrefix(k, "tokens\x00") {
 			t.Errorf("refused bodies changed %q", k)
 		}
+	}
+
+	// A length is refused as it is announced: neither is the body awaited nor room made for it.
+	for _, length := range []string{"1048577", "1099511627776", "9223372036854775807"} {
+		conn := must(net.Dial("tcp", strings.TrimPrefix(a.url, "http://")))
+		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST /scim/alpha/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/scim+json\r\nContent-Length: %s\r\n\r\n", a.token, length)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != 413 {
+			t.Errorf("length %s: %v, %v", length, resp, err)
+		}
+		conn.Close()
 	}
 
 	small := newServer(t, func(c *scim.Config) { c.Limits.BodyBytes = 200 }).tenant("alpha")

@@ -210,6 +210,8 @@ func TestTokenByBasicWithSpecialCharacters(t *testing.T) {
 	c.opens(c.ask(grant(), "Authorization", basic(c.clientID, secret)))
 	c.opens(c.ask(grant("client_id", c.clientID, "client_secret", secret)))
 	c.ask(grant(), "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.clientID+":"+secret))).refused()
+	encoded := "%63lient%2Ewith-all%5Fof.them:" + url.QueryEscape(secret)
+	c.opens(c.ask(grant(), "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(encoded))))
 }
 
 func TestTokenByPost(t *testing.T) {

@@ -308,6 +308,20 @@ func BenchmarkScan(b *testing.B) {
 	})
 	b.Run("first", func(b *testing.B) { page(b, directory.Range{Prefix: benchTenant}) })
 	b.Run("skip", func(b *testing.B) { page(b, directory.Range{Prefix: benchTenant, Skip: n * 9 / 10}) })
+	b.Run("skip after a commit", func(b *testing.B) { // that has changed the blocks
+		for b.Loop() {
+			s.current.cache.m = nil
+			if err := s.View(bg, func(rd directory.Reader) error {
+				rows := 0
+				return rd.Scan(users, directory.Range{Prefix: benchTenant, Skip: n * 9 / 10}, func(_, _ []byte) bool {
+					rows++
+					return rows < 100
+				})
+			}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("skip reverse", func(b *testing.B) { page(b, directory.Range{Prefix: benchTenant, Skip: n * 9 / 10, Reverse: true}) })
 	b.Run("after", func(b *testing.B) {
 		page(b, directory.Range{Prefix: benchTenant, After: benchUser(uint64(n * 9 / 10))[0].key})
