@@ -281,24 +281,30 @@ func (a *App) Start(ctx context.Context) error {
 	a.workers.Go(func() { a.scim.Run(work, report("a failed request could not be logged")) })
 	a.workers.Go(func() { a.watchStore(work) })
 
-	a.serve(l, a.handler, nil)
-	a.serve(a.socket, a.admin, withPeer)
+	a.serve(l, a.server(a.handler))
+	operator := a.server(a.admin)
+	operator.ConnContext, operator.WriteTimeout = withPeer, 0 // verifying an audit takes what it takes
+	a.serve(a.socket, operator)
 	if ml != nil {
-		a.serve(ml, a.metrics.handler(), nil)
+		a.serve(ml, a.server(a.metrics.handler()))
 		a.log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
 	}
 	a.log.Info("serving", "url", a.url(), "address", a.addr.String(), "data", a.config.Data, "version", a.options.Version)
 	return nil
 }
 
-// serve runs one server on one listener.
-func (a *App) serve(l net.Listener, h http.Handler, connContext func(context.Context, net.Conn) context.Context) {
+// server makes a server with the timeouts and limits of the configuration.
+func (a *App) server(h http.Handler) *http.Server {
 	t := a.config.Timeouts
-	s := &http.Server{Handler: h, ConnContext: connContext,
+	return &http.Server{Handler: h,
 		ReadHeaderTimeout: t.ReadHeader, ReadTimeout: t.Read, WriteTimeout: t.Write, IdleTimeout: t.Idle,
 		MaxHeaderBytes:               a.config.Limits.HeaderBytes, // net/http lets 4 KiB more pass; the edge is exact
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+}
+
+// serve runs one server on one listener.
+func (a *App) serve(l net.Listener, s *http.Server) {
 	a.servers = append(a.servers, s)
 	a.workers.Go(func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

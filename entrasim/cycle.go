@@ -315,8 +315,8 @@ func (r *run) enterQuarantine(cause error) error {
 	return fmt.Errorf("%w: %w", ErrQuarantine, cause)
 }
 
-func (r *run) count(n *int, by int) {
+func (r *run) count(n *int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	*n += by
+	*n++
 }

@@ -77,7 +77,7 @@ func (r *run) group(ctx context.Context, g *Group) error {
 		if err := r.linkGroup(g.ID, l); err != nil {
 			return err
 		}
-		r.count(n, 1)
+		r.count(n)
 		r.o.Logf("%s group %s as %s", verb, g.DisplayName, l.target)
 		if created != "" {
 			return nil
@@ -85,13 +85,13 @@ func (r *run) group(ctx context.Context, g *Group) error {
 	}
 	changes := diff(groupRows(g), there)
 	if len(changes) == 0 {
-		r.count(&r.sum.Groups.Skipped, 1)
+		r.count(&r.sum.Groups.Skipped)
 		return nil
 	}
 	path := "/Groups/" + url.PathEscape(l.target)
 	_, err = r.client.do(ctx, &r.meter, http.MethodPatch, path, "", patchBody(r.dialect.set(changes)))
 	if err == nil {
-		r.count(&r.sum.Groups.Updated, 1)
+		r.count(&r.sum.Groups.Updated)
 		r.o.Logf("updated group %s: %s", g.DisplayName, pathsOf(changes))
 	}
 	return err
@@ -106,7 +106,7 @@ func (r *run) deleteGroup(ctx context.Context, id string) error {
 		err = nil
 	}
 	if err == nil {
-		r.count(&r.sum.Groups.Deleted, 1)
+		r.count(&r.sum.Groups.Deleted)
 		r.o.Logf("deleted group %s", target)
 		r.unlinkGroup(id)
 		r.forgetMember(id)

@@ -141,7 +141,7 @@ func newUser(rows []attribute, nulls bool) map[string]any {
 			elements, _ := body[attr].([]any)
 			var element map[string]any
 			for _, e := range elements {
-				if m := e.(map[string]any); m["type"] == kind {
+				if m, _ := e.(map[string]any); m["type"] == kind {
 					element = m
 				}
 			}

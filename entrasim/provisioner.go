@@ -330,7 +330,7 @@ func quote(s string) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(s)
+	_ = e.Encode(s) //nolint:errchkjson // a string can always be encoded
 	return strings.TrimSpace(b.String())
 }
 

@@ -77,7 +77,7 @@ func (s Summary) String() string {
 	}
 	row("users", s.Users)
 	row("groups", s.Groups)
-	t.Flush()
+	_ = t.Flush() // to a strings.Builder
 	b.WriteByte('\n')
 	fmt.Fprintf(&b, "  members    %s added, %s removed\n", number(s.MembersAdded), number(s.MembersRemoved))
 	fmt.Fprintf(&b, "  managers   %s set, %s cleared\n", number(s.ReferencesSet), number(s.ReferencesCleared))
@@ -98,7 +98,7 @@ func (s Summary) String() string {
 			}
 			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", f.Err.Code, status, f.Object, f.Err.Method, f.Err.Detail)
 		}
-		t.Flush()
+		_ = t.Flush() // to a strings.Builder
 	}
 	return b.String()
 }

@@ -445,7 +445,7 @@ func (t *Tenant) addMember(groupID, memberID string) {
 	}
 	t.rev++
 	c := *g
-	c.Members = append(g.Members, memberID) // older versions may share the array; they end before the new element
+	c.Members = append(g.Members, memberID) //nolint:gocritic // older versions may share the array; they end before the new element
 	t.groups[groupID] = &c
 }
 

@@ -69,7 +69,7 @@ func (r *run) user(ctx context.Context, u *User) error {
 	r.mu.Unlock()
 	want := r.active(u)
 	if l != nil && (!want && !l.active || r.leftAlone(u)) {
-		r.count(&r.sum.Users.Skipped, 1)
+		r.count(&r.sum.Users.Skipped)
 		return nil
 	}
 	rows := userRows(u, want, r.o.ObjectIDAsExternalID)
@@ -90,7 +90,7 @@ func (r *run) user(ctx context.Context, u *User) error {
 			return err
 		}
 		if there == nil && !want {
-			r.count(&r.sum.Users.Skipped, 1)
+			r.count(&r.sum.Users.Skipped)
 			return nil
 		}
 		if there == nil {
@@ -100,7 +100,7 @@ func (r *run) user(ctx context.Context, u *User) error {
 			}
 			if created != "" {
 				r.o.Logf("created user %s as %s", u.UserPrincipalName, created)
-				r.count(&r.sum.Users.Created, 1)
+				r.count(&r.sum.Users.Created)
 				return r.linkUser(u.ID, &userLink{target: created, active: true})
 			}
 		}
@@ -109,7 +109,7 @@ func (r *run) user(ctx context.Context, u *User) error {
 			return err
 		}
 		r.o.Logf("linked user %s to %s", u.UserPrincipalName, l.target)
-		r.count(&r.sum.Users.Linked, 1)
+		r.count(&r.sum.Users.Linked)
 	}
 	return r.updateUser(ctx, u, l, there, rows, want)
 }
@@ -165,7 +165,7 @@ func (r *run) updateUser(ctx context.Context, u *User, l *userLink, there map[st
 		changes = slices.DeleteFunc(changes, func(c change) bool { return c.path != "active" })
 	}
 	if len(changes) == 0 {
-		r.count(&r.sum.Users.Skipped, 1)
+		r.count(&r.sum.Users.Skipped)
 		return nil
 	}
 	path := "/Users/" + url.PathEscape(l.target)
@@ -214,7 +214,7 @@ func (r *run) deleteUser(ctx context.Context, id string) error {
 			n = &r.sum.Users.Deleted
 			r.o.Logf("deleted user %s", l.target)
 		}
-		r.count(n, 1)
+		r.count(n)
 		r.unlinkUser(id)
 		r.forgetMember(id)
 	}

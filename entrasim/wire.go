@@ -132,7 +132,7 @@ func (c *client) do(ctx context.Context, m *meter, method, path, query string, b
 		if err != nil {
 			return nil, err
 		}
-		answer, data, err := c.once(ctx, m, method, c.url(path, query), token, payload)
+		answer, data, err := c.once(ctx, m, method, c.url(path, query), token, payload) //nolint:bodyclose // once has read and closed it
 		wait := min(c.backoff<<min(attempt-1, 10), longestWait)
 		switch {
 		case ctx.Err() != nil:

@@ -22,7 +22,7 @@ func schemas(types ...*ResourceType) []*Schema {
 
 // appendSchemas appends the answer of /Schemas. base is the absolute URL of the SCIM endpoint,
 // without a slash at the end, here and below.
-func appendSchemas(dst []byte, list []*Schema, base string) []byte {
+func appendSchemas(dst []byte, list []*Schema, base string) []byte { //nolint:unparam // like its neighbours
 	dst = appendListHead(dst, len(list))
 	for i, s := range list {
 		if i > 0 {

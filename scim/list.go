@@ -121,7 +121,7 @@ func (p *page) head(dst []byte) []byte {
 }
 
 // sendPage answers with the resources that b holds.
-func (q *request) sendPage(p *page, b []byte) error {
+func (q *request) sendPage(p *page, b []byte) {
 	var room [192]byte
 	head := p.head(room[:0])
 	header := q.w.Header()
@@ -132,7 +132,6 @@ func (q *request) sendPage(p *page, b []byte) error {
 		_, _ = q.w.Write(head) // the client is gone when one fails
 		_, _ = q.w.Write(b)
 	}
-	return nil
 }
 
 func (q *request) listUsers() error {
@@ -150,7 +149,8 @@ func (q *request) listUsers() error {
 			return b, err
 		}
 		b = append(b, `]}`...)
-		return b, q.sendPage(p, b)
+		q.sendPage(p, b)
+		return b, nil
 	})
 }
 
@@ -366,7 +366,8 @@ func (q *request) listGroups() error {
 		}
 		b = append(b, `]}`...)
 		if len(p.large) == 0 {
-			return b, q.sendPage(&p.page, b)
+			q.sendPage(&p.page, b)
+			return b, nil
 		}
 		q.w.Header()["Content-Type"] = contentTypeHeader
 		q.w.WriteHeader(http.StatusOK)

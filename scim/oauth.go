@@ -11,7 +11,7 @@ import (
 	"github.com/bizzstream/bizzscim/directory"
 )
 
-const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" //nolint:gosec // no credential: the name of a kind of one
 
 // oauthError is an error of the token endpoint (RFC 6749 section 5.2).
 type oauthError struct {

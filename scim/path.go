@@ -1,6 +1,9 @@
 package scim
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // patchPath is what the path of an operation, or a name in its value, points at.
 type patchPath struct {
@@ -86,7 +89,8 @@ func elementOf(f *Filter, ref attrRef) (Value, bool) {
 
 // detail returns what an error says to the client.
 func detail(err error) string {
-	if e, ok := err.(*Error); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return e.Detail
 	}
 	return err.Error()

@@ -11,13 +11,13 @@ import (
 )
 
 // buffers are reused between answers; a large one is left to the garbage collector.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+var buffers = sync.Pool{New: func() any { return new([]byte) }} // of *[]byte alone
 
 const keptBuffer = 256 << 10
 
 // withBuffer lends fn an empty buffer; what fn returns is the buffer as it grew.
 func withBuffer(fn func([]byte) ([]byte, error)) error {
-	p := buffers.Get().(*[]byte)
+	p := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	b, err := fn((*p)[:0])
 	if cap(b) <= keptBuffer {
 		*p = b
@@ -329,7 +329,7 @@ func (r *renderer) members(dst []byte, group, after directory.ID, limit int) (_ 
 }
 
 func (r *renderer) member(dst []byte, m directory.Member) ([]byte, error) {
-	path, display := "/Users/", ""
+	var path, display string
 	if m.Kind == directory.MemberGroup {
 		name, err := r.groupName(m.ID)
 		if err != nil {
@@ -341,7 +341,7 @@ func (r *renderer) member(dst []byte, m directory.Member) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
-		display = u.Name
+		path, display = "/Users/", u.Name
 	}
 	dst = r.reference(dst, m.ID, path, display)
 	dst = append(dst, `,"type":"`...)

@@ -212,7 +212,7 @@ type cursor struct {
 var cursors = sync.Pool{New: func() any { return new(cursor) }}
 
 func (tr *tree) cursor() *cursor {
-	c := cursors.Get().(*cursor)
+	c := cursors.Get().(*cursor) //nolint:forcetypeassert // the pool holds nothing else
 	c.tree, c.depth = tr, 0
 	return c
 }

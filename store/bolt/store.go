@@ -127,7 +127,7 @@ func create(path string, opts Options) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	tmp := f.Name()
-	defer os.Remove(tmp)
+	defer func() { _ = os.Remove(tmp) }() // linked to its own name by then, or of no use
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
@@ -150,7 +150,7 @@ func syncDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }() // only read
 	if err := d.Sync(); err != nil {
 		return fmt.Errorf("store: sync %s: %w", dir, err)
 	}
@@ -182,7 +182,7 @@ func open(path string, opts Options) (*Store, error) {
 	}
 	if err := s.load(opts.migrations); err != nil {
 		s.release(s.current)
-		s.closeFile()
+		_ = s.closeFile() // the first error says why
 		return nil, err
 	}
 	s.writer.Add(1)
@@ -229,7 +229,7 @@ func (s *Store) openFile(opts Options) (err error) {
 		if r := recover(); r != nil {
 			if s.file != nil {
 				unlock(s.file)
-				s.file.Close()
+				_ = s.file.Close() // damaged: nothing was written
 			}
 			err = fmt.Errorf("%w: %s cannot be opened: %s", directory.ErrDamaged, s.path, describe(r))
 		}
@@ -249,7 +249,7 @@ func (s *Store) openFile(opts Options) (err error) {
 	case errors.As(err, &errno):
 		return fmt.Errorf("store: open %s: %w", s.path, err)
 	default: // bbolt does not like what is in the file
-		return fmt.Errorf("%w: %s: %v", directory.ErrDamaged, s.path, err)
+		return fmt.Errorf("%w: %s: %w", directory.ErrDamaged, s.path, err)
 	}
 }
 
@@ -367,10 +367,10 @@ func (s *Store) snapshot() (_ *snapshot, err error) {
 	}()
 	// While tx is open, bbolt does not move its mapping, and the mapping covers tx.Size bytes.
 	info := s.db.Info()
-	base := *(*unsafe.Pointer)(unsafe.Pointer(&info.Data))
+	base := *(*unsafe.Pointer)(unsafe.Pointer(&info.Data)) //nolint:gosec // bbolt gives the address of its mapping as a number
 	snap := &snapshot{
 		tx:    tx,
-		pages: pages{data: unsafe.Slice((*byte)(base), tx.Size()), size: info.PageSize},
+		pages: pages{data: unsafe.Slice((*byte)(base), tx.Size()), size: info.PageSize}, //nolint:gosec // see above
 		trees: make([]tree, len(s.tables)),
 		refs:  1,
 	}
@@ -547,7 +547,7 @@ func (t *table) checkPrefix(prefix []byte) error {
 // recoverDamage is deferred around reads: what the checks have not foreseen panics, and an
 // unreadable page faults.
 func (tr *tree) recoverDamage(err *error) {
-	if r := recover(); r != nil {
+	if r := recover(); r != nil { //nolint:revive // it is itself the deferred function
 		*err = tr.t.damaged(nil, describe(r))
 	}
 }

@@ -344,8 +344,8 @@ func (b *batch) commit() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("commit: %s", describe(r))
-			defer func() { recover() }() // the transaction may be in pieces
-			b.tx.Rollback()
+			defer func() { _ = recover() }() // the transaction may be in pieces
+			_ = b.tx.Rollback()              // the store fails, whatever it says
 		}
 	}()
 	return b.s.ending(b.tx)
@@ -364,9 +364,9 @@ func (b *batch) prepare() (err error) {
 		if err != nil {
 			return err
 		}
-		switch {
-		case n == prev:
-		case n == 0:
+		switch n {
+		case prev:
+		case 0:
 			b.apply(counters, key, nil)
 		default:
 			b.apply(counters, key, counters.seal([]byte(key), numberBytes(n)))
