@@ -873,7 +873,6 @@ func rapidFlag(t *testing.T, name, value string) {
 func testModel(t *testing.T, limits directory.Limits) {
 	rapidFlag(t, "checks", "20")
 	rapidFlag(t, "steps", "50")
-	rapidFlag(t, "nofailfile", "true") // the seed is enough
 	rapid.Check(t, func(rt *rapid.T) {
 		m, done := newModel(t, rt, t.TempDir(), limits)
 		defer done()

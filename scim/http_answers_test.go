@@ -504,7 +504,7 @@ func TestAccessOfAnotherTenant(t *testing.T) {
 	account := a.account(user).ID
 	at := slices.IndexFunc(directory.Tables, func(x *directory.Table) bool { return x.Name == "accesses" })
 	if err := s.store.Store.Update(t.Context(), func(w directory.Writer) error {
-		key := append(account[:], production[:]...)
+		key := slices.Concat(account[:], production[:])
 		value, err := w.Get(directory.Tables[at], key)
 		if err != nil {
 			return err
@@ -803,13 +803,13 @@ func TestLargeGroupIsCut(t *testing.T) {
 	group := a.group("large", "", ids...)
 	for _, path := range []string{"/Groups/" + group, "/Groups", filtered("/Groups", `displayName eq "large"`)} {
 		s.store.views.Store(3) // the token, the head with the first members, the next ones
-		req := must(http.NewRequestWithContext(t.Context(), "GET", s.url+"/scim/alpha/v2"+path, nil))
+		req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/scim/alpha/v2"+path, nil))
 		req.Header.Set("Authorization", "Bearer "+a.token)
 		resp := must(s.client.Do(req))
 		content, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		s.store.fail(nil, nil)
-		if resp.StatusCode != 200 || err == nil || json.Valid(content) {
+		if resp.StatusCode != http.StatusOK || err == nil || json.Valid(content) {
 			t.Errorf("%s: status %d, %d bytes, error %v", path, resp.StatusCode, len(content), err)
 		}
 		if !strings.Contains(s.log.String(), "could not be sent to its end") {

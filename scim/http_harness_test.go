@@ -593,14 +593,14 @@ func (t *tenant) user(userName string, more ...object) string {
 	return t.request("POST", "/Users", userBody(userName, more...)).want(201).id()
 }
 
-func (t *tenant) group(name string, externalID string, members_ ...string) string {
+func (t *tenant) group(name, externalID string, ids ...string) string {
 	t.Helper()
 	body := groupBody(name)
 	if externalID != "" {
 		body["externalId"] = externalID
 	}
-	if len(members_) > 0 {
-		body["members"] = members(members_...)
+	if len(ids) > 0 {
+		body["members"] = members(ids...)
 	}
 	return t.request("POST", "/Groups", body).want(201).id()
 }

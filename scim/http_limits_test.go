@@ -54,7 +54,7 @@ func TestBodySize(t *testing.T) {
 		}
 		fmt.Fprintf(conn, "POST /scim/alpha/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/scim+json\r\nContent-Length: %s\r\n\r\n", a.token, length)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil || resp.StatusCode != 413 {
+		if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("length %s: %v, %v", length, resp, err)
 		}
 		conn.Close()

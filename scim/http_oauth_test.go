@@ -308,7 +308,7 @@ func TestTokenRequestsThatMakeNoSense(t *testing.T) {
 	}
 	unsized := c.send(t, "POST", "/scim/fjord/oauth2/token", unannounced{strings.NewReader(good + "&x=" + strings.Repeat("x", 33<<10))}, "Content-Type", form)
 	unsized.want(413).wireOAuth()
-	two := must(http.NewRequestWithContext(t.Context(), "POST", c.url+"/scim/fjord/oauth2/token", strings.NewReader("grant_type=client_credentials")))
+	two := must(http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+"/scim/fjord/oauth2/token", strings.NewReader("grant_type=client_credentials")))
 	two.Header = http.Header{"Content-Type": {form}, "Authorization": {basic(c.clientID, c.secret), basic(c.clientID, c.secret)}}
 	c.exchange(t, two).want(400).wireOAuth()
 	query := c.send(t, "POST", "/scim/fjord/oauth2/token?"+good, raw(""), "Content-Type", form) // nothing secret in URLs
@@ -433,7 +433,7 @@ func federatedIssuer(t *testing.T) (issuerURL string, sign func(claims object) s
 			fmt.Fprintf(w, `{"keys":[{"kty":"RSA","use":"sig","kid":"k1","n":%q,"e":%q},{"kty":"OKP","crv":"X448","kid":"k2","x":"AA"}]}`,
 				encode(key.N.Bytes()), encode(big.NewInt(int64(key.E)).Bytes()))
 		default:
-			w.WriteHeader(404)
+			w.WriteHeader(http.StatusNotFound)
 		}
 	}))
 	t.Cleanup(web.Close)

@@ -141,7 +141,7 @@ func TestParallelMix(t *testing.T) {
 	pick := func(list *[]string) string {
 		mu.Lock()
 		defer mu.Unlock()
-		return (*list)[rand.IntN(len(*list))] //nolint:gosec // any mix will do
+		return (*list)[rand.IntN(len(*list))]
 	}
 	keep := func(list *[]string, got *answer) {
 		if got.status == 201 {
@@ -158,7 +158,7 @@ func TestParallelMix(t *testing.T) {
 		for round := range rounds {
 			user, group := pick(&users), pick(&groups)
 			var got *answer
-			switch rand.IntN(14) { //nolint:gosec // any mix will do
+			switch rand.IntN(14) {
 			case 0:
 				got = a.request("POST", "/Users", userBody(fmt.Sprintf("new-%d-%d", worker, round)))
 				keep(&users, got)

@@ -137,7 +137,7 @@ func hasRoute(method, path string) bool {
 	return slices.ContainsFunc(scim.Routes(), func(r scim.Route) bool {
 		name, isItem := strings.CutSuffix(r.Pattern, "/{id}")
 		same := r.Pattern == path || isItem && strings.HasPrefix(path, name+"/")
-		return same && (r.Method == method || method == "HEAD" && r.Method == "GET")
+		return same && (r.Method == method || method == http.MethodHead && r.Method == http.MethodGet)
 	})
 }
 
@@ -231,7 +231,7 @@ func TestTenantsAreSealedInReferences(t *testing.T) {
 		name   string
 		method string
 		path   string             // {user} and {group} are alpha's, {x} is the reference
-		body   func(x string) any // {x} in it stands for x too
+		body   func(x string) any // {x} in it stands for x too, {name} for the name of alpha's user
 		status int
 	}
 	member := func(verb string) func(x string) any {
@@ -266,15 +266,15 @@ func TestTenantsAreSealedInReferences(t *testing.T) {
 			return userBody("new", object{scim.EnterpriseURN: object{"manager": object{"value": x}}})
 		}, 201},
 		{"a manager by PUT", "PUT", "/Users/{user}", func(x string) any {
-			return userBody("anna", object{scim.EnterpriseURN: object{"manager": object{"value": x}}})
+			return userBody("{name}", object{scim.EnterpriseURN: object{"manager": object{"value": x}}})
 		}, 200},
 		{"groups at creation", "POST", "/Users", func(x string) any { return userBody("new", object{"groups": members(x)}) }, 201},
-		{"groups by PUT", "PUT", "/Users/{user}", func(x string) any { return userBody("anna", object{"groups": members(x)}) }, 200},
+		{"groups by PUT", "PUT", "/Users/{user}", func(x string) any { return userBody("{name}", object{"groups": members(x)}) }, 200},
 		{"groups by PATCH", "PATCH", "/Users/{user}", patched("add", "groups", members("{x}")), 400},
 		{"groups without path", "PATCH", "/Users/{user}", patched("add", "", object{"groups": members("{x}")}), 200},
 		{"the id at creation", "POST", "/Users", func(x string) any { return userBody("new", object{"id": x}) }, 201},
 		{"the id by PATCH", "PATCH", "/Users/{user}", patched("replace", "id", "{x}"), 400},
-		{"the id in the body of PUT", "PUT", "/Users/{user}", func(x string) any { return userBody("anna", object{"id": x}) }, 200},
+		{"the id in the body of PUT", "PUT", "/Users/{user}", func(x string) any { return userBody("{name}", object{"id": x}) }, 200},
 		{"the externalId", "POST", "/Users", func(x string) any { return userBody("new", object{"externalId": x}) }, 201},
 		{"the externalId of a group", "POST", "/Groups", func(x string) any { return groupBody("new", object{"externalId": x}) }, 201},
 		{"the access extension", "POST", "/Users", func(x string) any {
@@ -302,8 +302,9 @@ func TestTenantsAreSealedInReferences(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ask := func(x string) (*answer, []string) {
 				// Each request has resources of its own, so that both see the same.
-				user, group := w.alpha.user("anna"), w.alpha.group("crew", "")
-				own := strings.NewReplacer("{user}", user, "{group}", group, "{x}", x)
+				name := w.alpha.unique("anna")
+				user, group := w.alpha.user(name), w.alpha.group(name+" crew", "")
+				own := strings.NewReplacer("{user}", user, "{group}", group, "{x}", x, "{name}", name)
 				path, query, has := strings.Cut(own.Replace(c.path), "?")
 				if has {
 					name, value, _ := strings.Cut(query, "=")
@@ -325,12 +326,17 @@ func TestTenantsAreSealedInReferences(t *testing.T) {
 				if a.id() == x {
 					a.errorf("the id is the client's")
 				}
-				w.alpha.request("DELETE", "/Users/"+user, nil).want(204)
-				w.alpha.request("DELETE", "/Groups/"+group, nil).want(204)
-				return a, []string{a.id(), user, group, x, url.QueryEscape(x), url.QueryEscape(url.QueryEscape(x))}
+				if a.status == 200 && c.method != "GET" { // it may hold the reference, and later filters would find it
+					w.alpha.request("DELETE", "/Users/"+user, nil).want(204)
+				}
+				return a, []string{a.id(), user, group, name, x, url.QueryEscape(x), url.QueryEscape(url.QueryEscape(x))}
 			}
 			unused, said := ask(unknownID)
-			for _, name := range []string{"user", "group", "userName"} {
+			names := []string{"user", "group", "userName"}
+			if testing.Short() {
+				names = names[:1]
+			}
+			for _, name := range names {
 				a, mine := ask(w.ids[name])
 				a.what += " (" + name + ")"
 				a.sameAs(unused, mine, said)
@@ -426,7 +432,7 @@ func TestTwoAuthorizationHeaders(t *testing.T) {
 	t.Parallel()
 	w := newTwo(t)
 	for _, pair := range [][2]string{{w.alpha.token, w.bravo.token}, {w.bravo.token, w.alpha.token}, {w.alpha.token, w.alpha.token}, {w.alpha.token, "x"}} {
-		req := must(http.NewRequestWithContext(t.Context(), "GET", w.url+"/scim/alpha/v2/Users", nil))
+		req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/scim/alpha/v2/Users", nil))
 		req.Header["Authorization"] = []string{"Bearer " + pair[0], "Bearer " + pair[1]}
 		a := w.exchange(t, req)
 		a.wire()
