@@ -156,7 +156,7 @@ func (e *edge) refuse(r *http.Request) (status int, reason string) {
 	case !plainHost(r.Host):
 		return http.StatusBadRequest, "the Host header is malformed"
 	case !canonical(path) || path != r.URL.EscapedPath():
-		return http.StatusBadRequest, "the path is not in its canonical form"
+		return http.StatusNotFound, "there is no such resource: the path is not in its canonical form"
 	}
 	return 0, ""
 }

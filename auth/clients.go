@@ -203,6 +203,9 @@ func (i *issuer) fetch(ctx context.Context, now time.Time) error {
 			keys = append(keys, k)
 		}
 	}
+	if len(keys) == 0 { // such an answer never takes the place of good keys
+		return fmt.Errorf("auth: %s publishes no usable key", document.Keys)
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.keys, i.fetched = keys, now

@@ -317,7 +317,11 @@ func (s *Service) CreateSession(ctx context.Context, by Actor, account ID, hash 
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(accesses, func(x *Access) bool { return x.Active }) {
+		entitled, err := c.anyEntitled(a, accesses)
+		if err != nil {
+			return err
+		}
+		if !entitled {
 			return failf(Forbidden, "", "this account has no active access to any environment")
 		}
 		session = &Session{Hash: hash[:], AccountID: account, Epoch: a.Epoch, Created: c.now, Expires: c.now.Add(SessionLife)}
@@ -327,6 +331,31 @@ func (s *Service) CreateSession(ctx context.Context, by Actor, account ID, hash 
 		return nil, err
 	}
 	return session, nil
+}
+
+// anyEntitled reports whether one of the accesses is active and rightly so: a run that has not
+// reached the person yet may still have to take it away.
+func (c *change) anyEntitled(a *Account, accesses []*Access) (bool, error) {
+	u, err := c.user(a.TenantID, a.UserID)
+	if err != nil {
+		return false, err
+	}
+	for _, x := range accesses {
+		if !x.Active || !a.External() {
+			if x.Active {
+				return true, nil
+			}
+			continue
+		}
+		env, err := c.Environment(x.EnvironmentID)
+		if err != nil {
+			return false, err
+		}
+		if ok, err := c.entitled(env, a, u, ID{}); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
 }
 
 // CheckSession returns the account of a live session; Unauthorized when it is unknown, past its

@@ -98,7 +98,10 @@ func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
 		next.Periodic = *in.Periodic
 	}
 	if next.TenantID.IsZero() {
-		return failf(Invalid, "tenant", "a tenant is required")
+		if in.TenantID != nil || in.Groups != nil || in.DefaultMenus != nil || in.Periodic != nil {
+			return failf(Invalid, "tenant", "a tenant is required")
+		}
+		return nil // an operator has switched it on; an administrator of the environment fills it in
 	}
 	if in.TenantID != nil || !was { // while it was off, the tenant may have been taken from the organization
 		tenant, err := c.Tenant(next.TenantID)
@@ -143,7 +146,7 @@ func (c *change) indexIntegration(environment ID, before, after Integration) err
 }
 
 func integrationRows(environment ID, in Integration) (rows []row) {
-	if !in.Enabled {
+	if !in.Enabled || in.TenantID.IsZero() {
 		return nil
 	}
 	rows = append(rows, row{table: tableEnvironmentTenant, key: key(in.TenantID, environment)})

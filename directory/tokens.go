@@ -16,6 +16,7 @@ const (
 	liveTokens        = 2 // Secret Tokens of a tenant, and secrets of a client
 	DefaultAccessLife = time.Hour
 	MaxAccessLife     = 6 * time.Hour
+	maxAccessTokens   = 50 // live ones of a client besides a new one; the oldest gives way
 )
 
 // NewToken describes a Secret Token to be made: the secret itself stays with the caller.
@@ -288,7 +289,7 @@ func (c *Client) SecretMatches(hash [32]byte, now time.Time) bool {
 }
 
 // IssueAccessToken keeps an access token of a client that has proved itself, and clears away
-// those of the tenant that have ended.
+// those of the tenant that have ended and those that a client has too many of.
 func (s *Service) IssueAccessToken(ctx context.Context, tenant ID, clientID string, hash [32]byte, hint string) (*Token, error) {
 	var t *Token
 	err := s.update(ctx, Actor{Role: RoleSystem}, func(c *change) error {
@@ -303,11 +304,16 @@ func (s *Service) IssueAccessToken(ctx context.Context, tenant ID, clientID stri
 		if err != nil {
 			return err
 		}
-		for _, old := range issued {
-			if !old.Live(c.now) {
-				if err := c.deleteToken(old); err != nil {
-					return err
+		live := 0
+		for _, old := range slices.Backward(issued) { // newest first
+			if old.Live(c.now) && (old.ClientID != clientID || live < maxAccessTokens) {
+				if old.ClientID == clientID {
+					live++
 				}
+				continue
+			}
+			if err := c.deleteToken(old); err != nil {
+				return err
 			}
 		}
 		t = &Token{ID: s.newID(), TenantID: tenant, Kind: AccessToken, ClientID: clientID, Hash: hash[:], Hint: hint,

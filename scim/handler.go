@@ -91,6 +91,7 @@ type Handler struct {
 	mu      sync.RWMutex
 	tenants map[directory.ID]*tenant
 	notes   chan note
+	lost    atomic.Int64 // notes that found the queue full
 }
 
 // note is a request that changed nothing, on its way to the provisioning log.
@@ -124,16 +125,30 @@ func requestBase(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// Run writes the log lines of failed requests until ctx ends. Lines are lost, and report told,
+// Run writes the log lines of failed requests until ctx ends and none is left. Lines are lost, and report told,
 // when they come faster than they can be written: a failing client must not slow down the others.
 func (h *Handler) Run(ctx context.Context, report func(error)) {
+	write := func(n note) {
+		// Also when ctx has ended: what was taken in is written.
+		if err := h.Service.LogFailure(context.WithoutCancel(ctx), n.by, n.event); err != nil {
+			report(err)
+		}
+		if lost := h.lost.Swap(0); lost > 0 {
+			report(fmt.Errorf("scim: %d failed requests were too many to be logged", lost))
+		}
+	}
 	for {
 		select {
-		case <-ctx.Done():
-			return
 		case n := <-h.notes:
-			if err := h.Service.LogFailure(ctx, n.by, n.event); err != nil && ctx.Err() == nil {
-				report(err)
+			write(n)
+		case <-ctx.Done():
+			for {
+				select {
+				case n := <-h.notes:
+					write(n)
+				default:
+					return
+				}
 			}
 		}
 	}
@@ -285,6 +300,8 @@ type request struct {
 	name   string          // last segment of the path, decoded
 	id     directory.ID    // name as an id; zero when it is none
 	event  directory.LogEvent
+	// derived says that the answer shows what the resource's version does not speak for.
+	derived bool
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -307,11 +324,16 @@ func (q *request) serve() error {
 	if path == "oauth2/token" || path == "v2/oauth2/token" {
 		return q.issueToken(tenantName)
 	}
-	if err := q.authenticate(tenantName); err != nil {
+	if err := q.authenticate(); err != nil {
 		return err
 	}
 	if !q.tenant.limiter.AllowN(q.Now(), 1) {
 		return q.tooMany()
+	}
+	if q.tenant.Name != tenantName { // whether there is such a tenant is not for this caller to know
+		q.name = tenantName
+		q.begin(directory.ActionOther, "Tenant")
+		return errNoPath
 	}
 	path, ok = strings.CutPrefix(path, "v2/")
 	if !ok {
@@ -351,8 +373,8 @@ func (q *request) serve() error {
 	return serve(q)
 }
 
-// authenticate opens the tenant of the request's token; it must be the one that the path names.
-func (q *request) authenticate(tenantName string) error {
+// authenticate opens the tenant of the request's token, whatever the path names.
+func (q *request) authenticate() error {
 	headers := q.r.Header["Authorization"]
 	if len(headers) > 1 {
 		return &Error{Status: http.StatusBadRequest, Detail: "more than one Authorization header"}
@@ -371,9 +393,6 @@ func (q *request) authenticate(tenantName string) error {
 	}
 	q.token, q.from = tokenID, from
 	q.tenant = q.Handler.tenant(record)
-	if record.Name != tenantName {
-		return errNoPath // whether there is such a tenant is not for this caller to know
-	}
 	return nil
 }
 
@@ -534,6 +553,7 @@ func (q *request) fail(err error) {
 		select {
 		case q.notes <- note{q.by, q.event}:
 		default:
+			q.lost.Add(1)
 		}
 	}
 	_ = q.send(e.Status, e.appendJSON(nil))

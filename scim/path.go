@@ -44,7 +44,7 @@ func parsePath(s string, rt *ResourceType, lim PatchLimits) (patchPath, error) {
 	lim.Filter.Terms = min(lim.Filter.Terms, maxPathTerms)
 	f, err := parseElementFilter(filter, ref.attr, lim.Filter)
 	if err != nil {
-		if namesUnknown(filter, ref.attr, lim.Filter) {
+		if ref.attr != attrMembers && namesUnknown(filter, ref.attr, lim.Filter) { // passed over, it would leave somebody in a group
 			return patchPath{unknown: true}, nil
 		}
 		return patchPath{}, invalidPath("The path %q is not valid. %s", clip(s), detail(err))

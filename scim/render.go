@@ -52,6 +52,7 @@ func (r *renderer) user(dst []byte, u *directory.User) (_ []byte, err error) {
 	}
 	dst = append(dst, `{"schemas":`...)
 	if len(accesses) > 0 {
+		r.derived = true
 		dst = append(dst, u.Schemas[:len(u.Schemas)-1]...)
 		dst = append(dst, `,"`+AccessURN+`"]`...)
 	} else {
@@ -162,6 +163,7 @@ func (r *renderer) groupsOf(dst []byte, user directory.ID) ([]byte, error) {
 	if err != nil || len(ids) == 0 {
 		return dst, err
 	}
+	r.derived = true
 	if r.scratch, err = r.appendGroups(r.scratch[:0], ids); err != nil {
 		return dst, err
 	}
@@ -404,7 +406,7 @@ func (q *request) getUser() error {
 			return b, q.noUser()
 		}
 		q.setHead(u.ID, "/Users/", u.Version, true)
-		if m := q.r.Header.Get("If-None-Match"); m != "" && matches(m, u.Version) {
+		if m := q.r.Header.Get("If-None-Match"); m != "" && !q.derived && matches(m, u.Version) {
 			q.w.WriteHeader(http.StatusNotModified)
 			return b, nil
 		}

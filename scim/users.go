@@ -2,6 +2,7 @@ package scim
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -223,7 +224,7 @@ func differences(before, after []byte) (changes []directory.Change) {
 			break
 		}
 		if was := rawMember(before, string(name)); !bytes.Equal(was, now) {
-			changes = append(changes, directory.Change{Name: string(name), Old: bytes.Clone(was), New: bytes.Clone(now)})
+			changes = append(changes, directory.Change{Name: string(name), Old: logged(was), New: logged(now)})
 		}
 	}
 	for s := scanMembers(before); ; {
@@ -232,7 +233,18 @@ func differences(before, after []byte) (changes []directory.Change) {
 			return changes
 		}
 		if rawMember(after, string(name)) == nil {
-			changes = append(changes, directory.Change{Name: string(name), Old: bytes.Clone(was)})
+			changes = append(changes, directory.Change{Name: string(name), Old: logged(was)})
 		}
 	}
+}
+
+// maxLogged bounds in bytes what a log line quotes of one value.
+const maxLogged = 4096
+
+// logged copies a value for the log; of a large one it tells the size alone.
+func logged(raw []byte) []byte {
+	if len(raw) > maxLogged {
+		return appendString(nil, fmt.Sprintf("(%d bytes)", len(raw)))
+	}
+	return bytes.Clone(raw)
 }
