@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -241,7 +243,7 @@ func (a *App) baseURL(r *http.Request) string {
 	if a.config.BaseURL != "" {
 		return a.config.BaseURL
 	}
-	return a.proxies.base(r, a.url())
+	return a.proxies.base(r, a.url)
 }
 
 // Start listens, serves and starts the workers, then returns. ctx bounds the start alone. After
@@ -289,6 +291,7 @@ func (a *App) Start(ctx context.Context) error {
 		a.serve(ml, a.server(a.metrics.handler()))
 		a.log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
 	}
+	tuneCollector()
 	a.log.Info("serving", "url", a.url(), "address", a.addr.String(), "data", a.config.Data, "version", a.options.Version)
 	return nil
 }
@@ -393,4 +396,16 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.DrainDelay+a.config.StopTimeout)
 	defer cancel()
 	return errors.Join(err, a.Close(stop))
+}
+
+// gcPercent lets the heap grow further between collections than the runtime's 100 would. What is
+// kept lies in mapped memory and the heap is small, so that costs a few dozen MiB and saves a
+// twentieth of the work.
+const gcPercent = 400
+
+// tuneCollector sets gcPercent for the process, unless its owner has set GOGC.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 }

@@ -73,12 +73,12 @@ func TestClientBehindProxies(t *testing.T) {
 func TestBaseIgnoresAHostThatIsMore(t *testing.T) {
 	prefix, _ := parsePrefix("127.0.0.1")
 	r := &http.Request{RemoteAddr: "127.0.0.1:1", Host: "inside:8080", Header: http.Header{"X-Forwarded-Host": {"evil.example/path"}, "X-Forwarded-Proto": {"javascript"}}}
-	if got := (proxies{prefix}).base(r, "http://fallback"); got != "http://inside:8080" {
+	if got := (proxies{prefix}).base(r, func() string { return "http://fallback" }); got != "http://inside:8080" {
 		t.Errorf("base %s", got)
 	}
 	r.Host = ""
 	r.Header = http.Header{}
-	if got := (proxies{prefix}).base(r, "http://fallback"); got != "http://fallback" {
+	if got := (proxies{prefix}).base(r, func() string { return "http://fallback" }); got != "http://fallback" {
 		t.Errorf("base %s", got)
 	}
 }

@@ -53,7 +53,7 @@ func (p proxies) client(r *http.Request) netip.Addr {
 
 // base returns scheme and host by which the caller reached us, without a slash at the end, for a
 // request whose Host header has been checked.
-func (p proxies) base(r *http.Request, fallback string) string {
+func (p proxies) base(r *http.Request, fallback func() string) string {
 	scheme, host := "http", r.Host
 	if r.TLS != nil {
 		scheme = "https"
@@ -70,7 +70,7 @@ func (p proxies) base(r *http.Request, fallback string) string {
 		}
 	}
 	if host == "" { // HTTP/1.0
-		return fallback
+		return fallback()
 	}
 	return scheme + "://" + host
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -397,6 +398,67 @@ func TestFederatedIssuerDown(t *testing.T) {
 	f.broken.Store(0)
 	f.clock.Advance(time.Minute)
 	must(f.present(sign(jose.RS256, key("k2"), "k2", f.with())))
+}
+
+// An issuer that publishes no key that we could use is down: it takes no good key away.
+func TestFederatedWithoutKeys(t *testing.T) {
+	private := string(must(json.Marshal(jose.JSONWebKey{Key: key("k1"), KeyID: "k1", Algorithm: "RS256", Use: "sig"})))
+	encrypts := string(must(json.Marshal(jose.JSONWebKey{Key: &key("k1").PublicKey, KeyID: "k1", Use: "enc"})))
+	for name, published := range map[string]string{
+		"an empty set":          `{"keys":[]}`,
+		"null":                  `{"keys":null}`,
+		"no set":                `{}`,
+		"a shared secret":       `{"keys":[{"kty":"oct","kid":"k1","k":"c2VjcmV0LXNlY3JldA","alg":"HS256"}]}`,
+		"an unknown kind":       `{"keys":[{"kty":"new","kid":"k1"}]}`,
+		"a private key":         `{"keys":[` + private + `]}`,
+		"a key for another use": `{"keys":[` + encrypts + `]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFederation(t)
+			var empty atomic.Bool
+			f.web.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !empty.Load() || r.URL.Path != "/keys" {
+					f.ServeHTTP(w, r)
+					return
+				}
+				f.fetches.Add(1)
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprint(w, published)
+			})
+			present := func(kid string) error {
+				_, err := f.present(sign(jose.RS256, key(kid), kid, f.with()))
+				return err
+			}
+			empty.Store(true)
+			for _, kid := range []string{"k1", "rogue"} { // none has been had so far
+				wantKind(t, present(kid), directory.Unavailable)
+			}
+			empty.Store(false)
+			if err := present("k1"); err != nil {
+				t.Fatalf("the issuer has keys: %v", err)
+			}
+
+			empty.Store(true)
+			before := f.fetches.Load()
+			for range 3 {
+				f.clock.Advance(time.Hour) // after which the keys are fetched again
+				if err := present("k1"); err != nil {
+					t.Errorf("a good key has been given up: %v", err)
+				}
+				wantKind(t, present("k2"), directory.Unavailable)
+			}
+			if f.fetches.Load() == before {
+				t.Error("the keys were not fetched again")
+			}
+			empty.Store(false)
+			f.publish("k2")
+			f.clock.Advance(time.Hour)
+			if err := present("k2"); err != nil {
+				t.Errorf("the issuer has a new key: %v", err)
+			}
+			wantRefused(t, present("k1"))
+		})
+	}
 }
 
 func TestFederatedIssuerGone(t *testing.T) {

@@ -3,6 +3,7 @@ package directory_test
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -193,6 +194,82 @@ func TestIntegrationSettings(t *testing.T) {
 	if err != nil || !slices.Equal(e.Integration.Groups, []string{object(5), "Name"}) || !e.Integration.Periodic {
 		t.Errorf("%+v, %v", e, err)
 	}
+}
+
+// An operator switches an integration on and nothing else; an administrator of the environment
+// fills it in. Until then nothing is synced.
+func TestIntegrationSwitchedOnAlone(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	admin := directory.Actor{Role: directory.RoleEnvironment, Channel: "console", ID: "administrator"}
+	on, off := true, false
+	rows := func() (n int) { // by which a tenant's and a group's environments are found
+		for k := range s.dump() {
+			if table, key, _ := strings.Cut(k, "\x00"); (table == "environment_tenant" || table == "environment_group") && strings.HasSuffix(key, string(s.test[:])) {
+				n++
+			}
+		}
+		return n
+	}
+	unconfigured := func(enabled bool) {
+		t.Helper()
+		e := view(s.world, func(sn *directory.Snapshot) (*directory.Environment, error) { return sn.Environment(s.test) })
+		if in := e.Integration; in.Enabled != enabled || !in.TenantID.IsZero() || len(in.Groups)+len(in.DefaultMenus) > 0 || in.Periodic {
+			t.Errorf("integration: %+v", in)
+		}
+		if n := rows(); n != 0 {
+			t.Errorf("%d index rows of an integration without a tenant", n)
+		}
+		s.wantState(s.ada.AccountID, s.test, "none")
+		checkInvariants(s.world)
+	}
+	for range 2 {
+		if run := s.enable(s.test, true); run != nil {
+			t.Errorf("run: %+v", run)
+		}
+		unconfigured(true)
+		bo := s.createUser(s.fjord, person(fmt.Sprint("bo", s.ids.Add(1)), int(s.ids.Add(1))))
+		s.add(s.pilots, bo)
+		s.wantState(bo.AccountID, s.test, "none")
+		s.unchanged(func() {
+			for _, by := range []directory.Actor{operator, admin} {
+				for _, in := range []directory.IntegrationInput{{Groups: []string{s.pilotsID}}, {Groups: []string{}}, {DefaultMenus: []string{"sales"}}, {DefaultMenus: []string{}},
+					{Periodic: &on}, {Periodic: &off}, {TenantID: &directory.ID{}}, {TenantID: &directory.ID{}, Groups: []string{s.pilotsID}}, {Enabled: &on, Groups: []string{s.pilotsID}}} {
+					_, _, err := s.svc.SetIntegration(s.ctx, by, s.test, in)
+					wantKind(t, err, directory.Invalid)
+					if e := new(directory.Error); errors.As(err, &e) && e.Field != "tenant" {
+						t.Errorf("%+v: field %q, want tenant", in, e.Field)
+					}
+				}
+				_, _, err := s.svc.SetIntegration(s.ctx, by, s.test, directory.IntegrationInput{TenantID: &s.fjord}) // without groups
+				wantKind(t, err, directory.Invalid)
+				if _, _, err := s.svc.SetIntegration(s.ctx, by, s.test, directory.IntegrationInput{Enabled: &on}); err != nil { // as it is
+					t.Errorf("nothing to change: %v", err)
+				}
+			}
+			_, _, err := s.svc.SetIntegration(s.ctx, admin, s.test, directory.IntegrationInput{Enabled: &off})
+			wantKind(t, err, directory.Forbidden)
+		})
+		s.enable(s.test, false)
+		unconfigured(false)
+	}
+
+	s.enable(s.test, true)
+	e, run, err := s.svc.SetIntegration(s.ctx, admin, s.test, directory.IntegrationInput{TenantID: &s.fjord, Groups: []string{s.pilotsID}, DefaultMenus: []string{"sales"}})
+	if err != nil || run != nil || e.Integration.TenantID != s.fjord {
+		t.Fatalf("%+v, run %v, %v", e, run, err)
+	}
+	s.wantState(s.ada.AccountID, s.test, "active")
+	s.wantState(s.twin.AccountID, s.test, "none")
+	if x := s.access(s.ada.AccountID, s.test); x == nil || !slices.Equal(x.Menus, []string{"sales"}) {
+		t.Errorf("access: %+v", x)
+	}
+	if n := rows(); n != 2 {
+		t.Errorf("%d index rows, want that of the tenant and that of the group", n)
+	}
+	s.remove(s.pilots, s.ada)
+	s.wantState(s.ada.AccountID, s.test, "inactive")
+	checkInvariants(s.world)
 }
 
 // A tenant that was taken from an organization while its environment was off does not come back

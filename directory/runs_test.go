@@ -422,3 +422,54 @@ func TestRunEndsSessions(t *testing.T) {
 		t.Errorf("the log tells of %d ended sessions, want 2", ended)
 	}
 }
+
+// Whom a run has yet to put out cannot sign in meanwhile, unless another environment lets them.
+func TestNoSessionAheadOfARun(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, directory.Limits{InlineRows: 1, StepRows: 1})
+	org := w.org("Fjord")
+	tenant, env, other := w.tenant("fjord", org), w.env(org, "production"), w.env(org, "test")
+	var people []*directory.User
+	for n, name := range []string{"ada", "bo", "cy", "di"} {
+		people = append(people, w.createUser(tenant, person(name, n+1)))
+	}
+	gone, stays := people[2], people[3]
+	w.integrate(env, tenant, crewID)
+	w.integrate(other, tenant, othersID)
+	w.createGroup(tenant, "Crew", crewID, userIDs(people)...)
+	w.createGroup(tenant, "Others", othersID, stays.ID)
+	root := must(w.svc.CreateAccount(w.ctx, operator, "root", "root@bizz.example", "Root"))
+	(&scene{world: w}).handAccess(root.ID, env)
+
+	run := w.sync(env, "nobody")
+	if run == nil {
+		t.Fatal("no run is pending")
+	}
+	refused := func(u *directory.User) {
+		t.Helper()
+		w.unchanged(func() {
+			_, err := w.svc.CreateSession(w.ctx, push, u.AccountID, secretHash("x"))
+			wantKind(t, err, directory.Forbidden)
+		})
+	}
+	w.wantState(gone.AccountID, env, "active") // by the flag alone
+	w.wantState(stays.AccountID, env, "active")
+	refused(gone)
+	session := w.signIn(stays.AccountID)
+	internal := w.signIn(root.ID) // what was given by hand waits for no run
+
+	if _, err := w.svc.FinishRun(w.ctx, env, run.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.wantState(gone.AccountID, env, "inactive")
+	w.wantState(stays.AccountID, env, "inactive")
+	refused(gone)
+	if !w.signedIn(session) || !w.signedIn(internal) {
+		t.Error("a session has ended that the run does not concern")
+	}
+	if run := w.sync(env, crewID); run == nil { // the other way: nobody is let in before their access is
+		t.Fatal("no run is pending")
+	}
+	w.wantState(gone.AccountID, env, "inactive")
+	refused(gone)
+}

@@ -307,6 +307,62 @@ func TestClients(t *testing.T) {
 	checkInvariants(s.world)
 }
 
+// A client has at most 50 live access tokens besides the newest one. The oldest of its own gives
+// way to the next, never one of another client.
+func TestAccessTokensOfAClientAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	type client struct {
+		tenant directory.ID
+		id     string
+	}
+	busy, idle, elsewhere := client{s.fjord, "busy"}, client{s.fjord, "idle"}, client{s.harbor, "busy"}
+	issue := func(c client, n int) (secret string) {
+		t.Helper()
+		secret = fmt.Sprintf("access-%s-%v-%d", c.id, c.tenant, n)
+		if _, err := s.svc.IssueAccessToken(s.ctx, c.tenant, c.id, secretHash(secret), "hint"); err != nil {
+			t.Fatal(err)
+		}
+		return secret
+	}
+	want := map[string]directory.ID{}
+	for _, c := range []client{busy, idle, elsewhere} {
+		secret := newToken("client-secret-" + c.id)
+		must(s.svc.CreateClient(s.ctx, operator, c.tenant, directory.NewClient{ClientID: c.id, Secret: &secret}))
+	}
+	for _, c := range []client{idle, elsewhere} { // older than all of the busy one's
+		for n := range 2 {
+			want[issue(c, n)] = c.tenant
+		}
+	}
+	var all []string
+	for n := range 51 {
+		s.clock.Advance(time.Second)
+		all = append(all, issue(busy, n))
+		want[all[n]] = s.fjord
+	}
+	s.wantOpen(want)
+	for n := 51; n < 54; n++ {
+		s.clock.Advance(time.Second)
+		all = append(all, issue(busy, n))
+		want[all[n]], want[all[n-51]] = s.fjord, none
+		s.wantOpen(want)
+	}
+	for table, more := range map[string]int{"tokens": 0, "token_hash": 0} {
+		for k := range s.dump() {
+			if strings.HasPrefix(k, table+"\x00") {
+				more++
+			}
+		}
+		if more != 51+4 {
+			t.Errorf("%d rows in %s, want %d", more, table, 51+4)
+		}
+	}
+	want[issue(idle, 2)] = s.fjord // nor does the other one take any of the busy one's
+	s.wantOpen(want)
+	checkInvariants(s.world)
+}
+
 // No secret is in the store, in any form that a reader could use: not its text, and its hash in no
 // log, event or audit entry.
 func TestNoSecretIsKept(t *testing.T) {

@@ -1,8 +1,11 @@
 package scim_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/scim"
 )
 
 // tell is a line of the log in short.
@@ -184,6 +188,105 @@ func TestLogLinesAreBounded(t *testing.T) {
 	for line := range strings.Lines(s.log.String()) {
 		if !strings.HasPrefix(line, "{") || strings.ContainsAny(strings.TrimSuffix(line, "\n"), "\n\x1b") {
 			t.Errorf("log line %q", line)
+		}
+	}
+}
+
+// Of a large value a line tells the size alone.
+func TestLogOfLargeValues(t *testing.T) {
+	t.Parallel()
+	a := newServer(t).tenant("alpha")
+	list := func(attribute, member, word string) object {
+		var all []object
+		for n := range 200 {
+			all = append(all, object{member: fmt.Sprintf("%s%03d@fjord.example", word, n), "type": "other"})
+		}
+		return object{attribute: all}
+	}
+	stored := func(user, attribute string) (value string) {
+		a.view(func(sn *directory.Snapshot) error {
+			u, err := sn.User(a.id, parse(user))
+			if err == nil {
+				var attributes map[string]json.RawMessage
+				err = json.Unmarshal(u.Attributes, &attributes)
+				value = string(attributes[attribute])
+			}
+			return err
+		})
+		return value
+	}
+	size := func(value string) string {
+		if len(value) <= 4096 {
+			t.Fatalf("%d bytes are not large", len(value))
+		}
+		return fmt.Sprintf(`"(%d bytes)"`, len(value))
+	}
+	line := func(want string) {
+		t.Helper()
+		all := a.lines()
+		if diff := cmp.Diff(want, tell(all[len(all)-1])); diff != "" {
+			t.Errorf("line (-want +got):\n%s", diff)
+		}
+	}
+	user := a.user("anna", list("emails", "value", "old"))
+	emails := size(stored(user, "emails"))
+	line(`success create User anna userName:>"anna" active:>true emails:>` + emails)
+	a.request("PUT", "/Users/"+user, userBody("anna", list("emails", "value", "newer"), list("addresses", "streetAddress", "x"), object{"title": "y"})).want(200)
+	newer, addresses := size(stored(user, "emails")), size(stored(user, "addresses"))
+	if newer == emails {
+		t.Fatal("the sizes cannot be told apart")
+	}
+	line(`success update User anna title:>"y" emails:` + emails + ">" + newer + " addresses:>" + addresses)
+	a.patch("/Users/"+user, op("remove", "emails")).want(200)
+	line(`success update User anna emails:` + newer + ">")
+
+	// 4,096 bytes, of which two are quotes, are told; one more is not.
+	boats := strings.Repeat("\U0001f6a2", 1023) // 4 bytes each
+	fits, large := boats+"\u00e9", boats+"\u20ac"
+	a.patch("/Users/"+user, op("replace", "title", fits)).want(200)
+	line(`success update User anna title:"y">"` + fits + `"`)
+	a.patch("/Users/"+user, op("replace", "title", large)).want(200)
+	line(`success update User anna title:"` + fits + `">"(4097 bytes)"`)
+	a.get("/Users/"+user).is(large, "title")
+	for k, v := range a.dump() {
+		if strings.HasPrefix(k, "log\x00") && len(v) > 10_000 {
+			t.Errorf("a line of %d bytes: %.200s", len(v), v)
+		}
+	}
+}
+
+// What failed before the end is in the log, however the end comes.
+func TestQueuedFailuresAreWritten(t *testing.T) {
+	t.Parallel()
+	var config scim.Config
+	s := newServer(t, func(c *scim.Config) { config = *c })
+	a := s.tenant("alpha")
+	handler := scim.NewHandler(config) // another one, that nobody runs yet
+	const failures = 40
+	for n := range failures {
+		r := httptest.NewRequest("POST", "/scim/alpha/v2/Users", strings.NewReader(`{}`))
+		r.Header.Set("Authorization", "Bearer "+a.token)
+		r.Header.Set("Content-Type", "application/scim+json")
+		r.Header.Set("X-Request-Id", fmt.Sprint("r-", n))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != 400 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	if n := len(a.lines()); n != 0 {
+		t.Fatalf("%d lines before Run", n)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	handler.Run(ctx, func(err error) { t.Errorf("reported: %v", err) })
+	all := a.lines()
+	if len(all) != failures {
+		t.Fatalf("%d lines are written, want %d", len(all), failures)
+	}
+	for n, e := range all {
+		if tell(e) != "failure create User " || e.Actor.RequestID != fmt.Sprint("r-", n) {
+			t.Errorf("line %d: %s of %s", n, tell(e), e.Actor.RequestID)
 		}
 	}
 }

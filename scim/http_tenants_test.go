@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -426,6 +427,51 @@ func TestTokenOfAnotherTenant(t *testing.T) {
 		}
 	}
 	w.wantSealed(t)
+}
+
+// A token on another tenant's path is noted where the token belongs, and nowhere else; it uses up
+// the budget of its own tenant.
+func TestTokenOfAnotherTenantIsNoted(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a, b := s.tenant("alpha", scimOptions(directory.SCIMOptions{RequestsPerSecond: 25, Burst: 30})), s.tenant("bravo")
+	left := 30
+	for n, path := range []string{"/scim/bravo/v2/Users", "/scim/bravo/v2/Users/" + unknownID, "/scim/nobody/v2/Users", "/scim/bravo/nothing"} {
+		a.request("GET", path, nil, "X-Request-Id", "r-9").want(404, "")
+		a.request("POST", "/Users", object{}).want(400) // the next line: had the one before it two, it would be the third
+		left -= 2
+		all := a.waitLines(2*n + 2)
+		if len(all) != 2*n+2 {
+			t.Fatalf("%s: the log has %d lines, want %d", path, len(all), 2*n+2)
+		}
+		e := all[2*n]
+		if got := tell(e); got != "failure other Tenant " || e.TargetID != strings.Split(path, "/")[2] || !strings.Contains(e.Detail, "404") {
+			t.Errorf("%s: line %q of %q with detail %q", path, got, e.TargetID, e.Detail)
+		}
+		if e.TenantID != a.id || e.Actor.Role != directory.RoleDirectory || e.Actor.RequestID != "r-9" || e.Actor.ID == "" {
+			t.Errorf("%s: line %+v", path, e)
+		}
+	}
+	for range left {
+		a.request("GET", "/scim/bravo/v2/Users", nil).want(404)
+	}
+	before := len(a.waitLines(8 + left))
+	a.get429("/scim/bravo/v2/Users")
+	a.get429("/Users")
+	b.get("/Users")
+	s.clock.Advance(time.Second)
+	a.request("POST", "/Users", object{}).want(400)
+	if n := len(a.waitLines(before + 1)); n != before+1 {
+		t.Errorf("throttled requests wrote %d lines", n-before-1)
+	}
+	if n := len(b.lines()); n != 0 {
+		t.Errorf("the other tenant's log has %d lines", n)
+	}
+}
+
+func (t *tenant) get429(path string) {
+	t.Helper()
+	t.request("GET", path, nil).want(429)
 }
 
 func TestTwoAuthorizationHeaders(t *testing.T) {
