@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,9 @@ type Answer struct {
 // Start serves floor H on loopback and returns the address: net/http, one handler, no routes.
 func (f *Floor) Start(o Options, address *string) error {
 	f.dir = o.Dir
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // as the server does: what it gains by that is the floor's to gain as well
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(f.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

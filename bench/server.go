@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"runtime/pprof"
 	"time"
@@ -115,16 +116,22 @@ type Heap struct {
 
 // heapWatch looks at the heap again and again.
 type heapWatch struct {
-	before Heap
-	stop   chan struct{}
-	peak   chan uint64
+	before  Heap
+	percent int // of the collector, before
+	stop    chan struct{}
+	peak    chan uint64
 }
 
-// WatchHeap starts watching the heap, from a state without garbage.
-func (s *Server) WatchHeap(bool, *bool) error { //nolint:unparam // the form of net/rpc
+// WatchHeap starts watching the heap, from a state without garbage. tight has garbage collected
+// almost as it arises, so that the heap is what is held.
+func (s *Server) WatchHeap(tight bool, _ *bool) error { //nolint:unparam // the form of net/rpc
+	percent := debug.SetGCPercent(10)
+	if !tight {
+		debug.SetGCPercent(percent)
+	}
 	runtime.GC()
 	runtime.GC() // the first one may have left what finalizers held
-	s.heap = &heapWatch{before: readHeap(), stop: make(chan struct{}), peak: make(chan uint64)}
+	s.heap = &heapWatch{before: readHeap(), percent: percent, stop: make(chan struct{}), peak: make(chan uint64)}
 	go s.heap.run()
 	return nil
 }
@@ -133,6 +140,7 @@ func (s *Server) WatchHeap(bool, *bool) error { //nolint:unparam // the form of 
 func (s *Server) UnwatchHeap(_ bool, h *Heap) error { //nolint:unparam // the form of net/rpc
 	close(s.heap.stop)
 	peak, after := <-s.heap.peak, readHeap()
+	debug.SetGCPercent(s.heap.percent)
 	*h = Heap{Peak: peak - s.heap.before.Peak, Allocated: after.Allocated - s.heap.before.Allocated, Objects: after.Objects - s.heap.before.Objects}
 	return nil
 }

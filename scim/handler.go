@@ -300,8 +300,11 @@ type request struct {
 	name   string          // last segment of the path, decoded
 	id     directory.ID    // name as an id; zero when it is none
 	event  directory.LogEvent
-	// derived says that the answer shows what the resource's version does not speak for.
-	derived bool
+	// derived is a sum over what the answer shows beside the kept resource; 0: nothing. It is part
+	// of the entity tag, because the count of versions does not move with it.
+	derived uint32
+	// showsMembers says that the answer shows names of members, which change without the group.
+	showsMembers bool
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -570,19 +573,49 @@ func (q *request) precondition(version uint64) error {
 	return nil
 }
 
-// matches reports whether a list of entity tags, weak or strong, or *, names a version.
+// matches reports whether a list of entity tags, weak or strong, or *, names a version, whatever
+// was derived for the answer that bore it: a write does not depend on that.
 func matches(list string, version uint64) bool {
+	want := strconv.FormatUint(version, 10)
+	return anyTag(list, func(tag string) bool {
+		count, _, _ := strings.Cut(tag, ".")
+		return count == want
+	})
+}
+
+// current reports whether a list of entity tags names just what the answer shows.
+func (q *request) current(list string, version uint64) bool {
+	var room [48]byte
+	want := appendTag(room[:0], version, q.derived)
+	return anyTag(list, func(tag string) bool { return tag == string(want) })
+}
+
+func anyTag(list string, is func(opaque string) bool) bool {
 	for tag := range strings.SplitSeq(list, ",") {
 		tag = strings.TrimSpace(tag)
-		if tag == "*" || strings.TrimPrefix(tag, "W/") == `"`+strconv.FormatUint(version, 10)+`"` {
+		if tag == "*" {
+			return true
+		}
+		tag = strings.TrimPrefix(tag, "W/")
+		if len(tag) > 2 && tag[0] == '"' && tag[len(tag)-1] == '"' && is(tag[1:len(tag)-1]) {
 			return true
 		}
 	}
 	return false
 }
 
-func appendETag(dst []byte, version uint64) []byte {
-	dst = append(dst, `W/"`...)
+// appendTag appends the opaque part of an entity tag.
+func appendTag(dst []byte, version uint64, derived uint32) []byte {
 	dst = strconv.AppendUint(dst, version, 10)
+	if derived != 0 {
+		dst = append(dst, '.')
+		dst = strconv.AppendUint(dst, uint64(derived), 16)
+	}
+	return dst
+}
+
+func appendETag(dst []byte, version uint64, derived uint32) []byte {
+	dst = append(dst, `W/"`...)
+	dst = appendTag(dst, version, derived)
 	return append(dst, '"')
 }

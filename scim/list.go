@@ -344,7 +344,7 @@ func (r *renderer) common(ref attrRef, resourceType, path string, id directory.I
 			{"created", text(string(appendTime(nil, created)))},
 			{"lastModified", text(string(appendTime(nil, modified)))},
 			{"location", text(r.base + path + id.String())},
-			{"version", text(string(appendETag(nil, version)))},
+			{"version", text(string(appendETag(nil, version, r.derived)))},
 		}}, true, true
 	}
 	return Value{}, false, false

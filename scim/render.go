@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"hash/crc32"
 	"math"
 	"net/http"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/bizzstream/bizzscim/directory"
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // buffers are reused between answers; a large one is left to the garbage collector.
 var buffers = sync.Pool{New: func() any { return new([]byte) }} // of *[]byte alone
@@ -43,6 +46,7 @@ func (q *request) renderer(sn *directory.Snapshot, p *Projection) *renderer {
 
 // user appends a user: what is stored, then what is derived.
 func (r *renderer) user(dst []byte, u *directory.User) (_ []byte, err error) {
+	r.derived = 0
 	var accesses []*directory.Access
 	if r.p.wants(AccessURN, "") {
 		if accesses, err = r.sn.Accesses(u.AccountID); err != nil {
@@ -52,7 +56,6 @@ func (r *renderer) user(dst []byte, u *directory.User) (_ []byte, err error) {
 	}
 	dst = append(dst, `{"schemas":`...)
 	if len(accesses) > 0 {
-		r.derived = true
 		dst = append(dst, u.Schemas[:len(u.Schemas)-1]...)
 		dst = append(dst, `,"`+AccessURN+`"]`...)
 	} else {
@@ -68,6 +71,7 @@ func (r *renderer) user(dst []byte, u *directory.User) (_ []byte, err error) {
 		if r.scratch, err = r.appendAccesses(r.scratch[:0], accesses); err != nil {
 			return dst, err
 		}
+		r.derived = crc32.Update(r.derived, castagnoli, r.scratch)
 		dst = r.p.appendAttribute(dst, AccessURN, "", r.scratch)
 	}
 	return r.end(dst, "User", "/Users/", u.ID, u.Version, u.Created, u.Modified), nil
@@ -120,7 +124,7 @@ func (r *renderer) end(dst []byte, resourceType, path string, id directory.ID, v
 		dst = append(dst, path...)
 		dst, _ = id.AppendText(dst)
 		dst = append(dst, `","version":"W/\"`...)
-		dst = strconv.AppendUint(dst, version, 10)
+		dst = appendTag(dst, version, r.derived)
 		return append(dst, `\""}`...)
 	}
 	if r.whole {
@@ -163,10 +167,10 @@ func (r *renderer) groupsOf(dst []byte, user directory.ID) ([]byte, error) {
 	if err != nil || len(ids) == 0 {
 		return dst, err
 	}
-	r.derived = true
 	if r.scratch, err = r.appendGroups(r.scratch[:0], ids); err != nil {
 		return dst, err
 	}
+	r.derived = crc32.Update(r.derived, castagnoli, r.scratch)
 	return r.p.appendAttribute(dst, "", "groups", r.scratch), nil
 }
 
@@ -294,6 +298,7 @@ func (r *renderer) group(dst []byte, g *directory.Group, limit int) (_ []byte, l
 		if err != nil {
 			return dst, last, false, err
 		}
+		r.showsMembers = len(r.scratch) > 1
 		switch {
 		case more:
 			dst = append(dst, `,"members":`...)
@@ -356,7 +361,7 @@ func (q *request) setHead(id directory.ID, path string, version uint64, content 
 	var room [256]byte
 	location := append(append(room[:0], q.base...), path...)
 	location, _ = id.AppendText(location)
-	tag := appendETag(location, version)
+	tag := appendETag(location, version, q.derived)
 	text := string(tag)
 	values := [2]string{text[len(location):], text[:len(location)]} // one allocation for all
 	header := q.w.Header()
@@ -406,7 +411,7 @@ func (q *request) getUser() error {
 			return b, q.noUser()
 		}
 		q.setHead(u.ID, "/Users/", u.Version, true)
-		if m := q.r.Header.Get("If-None-Match"); m != "" && !q.derived && matches(m, u.Version) {
+		if m := q.r.Header.Get("If-None-Match"); m != "" && q.current(m, u.Version) {
 			q.w.WriteHeader(http.StatusNotModified)
 			return b, nil
 		}
@@ -448,7 +453,7 @@ func (q *request) sendGroup(status int, id directory.ID, p *Projection) error {
 		}
 		q.setHead(g.ID, "/Groups/", g.Version, true)
 		if q.r.Method == http.MethodGet || q.r.Method == http.MethodHead {
-			if m := q.r.Header.Get("If-None-Match"); m != "" && matches(m, g.Version) {
+			if m := q.r.Header.Get("If-None-Match"); m != "" && !q.showsMembers && q.current(m, g.Version) {
 				q.w.WriteHeader(http.StatusNotModified)
 				return b, nil
 			}
