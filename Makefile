@@ -38,8 +38,8 @@ build: ## Build bin/bizzscim, stamped with the version
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $(BIN) ./cmd/bizzscim
 
 .PHONY: demo
-demo: ## Run the server with a simulated directory that keeps changing
-	$(GO) run $(BUILDFLAGS) ./cmd/bizzscim demo
+demo: build ## Run the server with a simulated directory that keeps changing
+	@$(BIN) demo
 
 # The walls are tested without the cache, which does not see the files that `go list` reads.
 .PHONY: test
