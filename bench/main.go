@@ -98,7 +98,7 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&o.output, "o", "text", "output: text or json")
 	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the server to this file, of all rows together, from the first measurement on")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "folder for the data, on the disk to be measured")
-	f.StringVar(&o.log, "log", "", "level of the server's log; the default is its own, which logs every request")
+	f.StringVar(&o.log, "log", "", "level of the server's log; the default is its own")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Minute, "give up after this time")
 	if err := f.Parse(args); err != nil {
 		return nil, err
