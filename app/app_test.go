@@ -289,6 +289,26 @@ func TestSlowHeadersEnd(t *testing.T) {
 	}
 }
 
+// A body that does not come is not waited for; the same limit ends it when it comes a byte at a time.
+func TestSlowBodiesEnd(t *testing.T) {
+	r := start(t, Config{Timeouts: Timeouts{Read: 200 * time.Millisecond}}, Options{})
+	token := r.tenant("acme")
+	c, err := net.Dial("tcp", r.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "POST /scim/acme/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+"\r\nContent-Type: application/scim+json\r\nContent-Length: 100\r\n\r\n{")
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	answer, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatalf("the connection was not closed: %v", err)
+	}
+	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) || !bytes.Contains(answer, []byte("invalidSyntax")) {
+		t.Errorf("answer %q", answer)
+	}
+}
+
 func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	r := start(t, Config{}, Options{})
 	token := r.tenant("acme")

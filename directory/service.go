@@ -102,7 +102,7 @@ func (c *change) insert(t *Table, k, value []byte, taken error) error {
 	return err
 }
 
-// putAll writes rows until one fails.
+// row is one row of a table, for the writes of several in turn.
 type row struct {
 	table *Table
 	key   []byte

@@ -344,7 +344,7 @@ const (
 type Run struct {
 	ID            ID         `json:"id"`
 	EnvironmentID ID         `json:"environmentId"`
-	Trigger       string     `json:"trigger"` // integration, group
+	Trigger       string     `json:"trigger"` // what asked for it: integration
 	Actor         Actor      `json:"actor"`
 	State         RunState   `json:"state"`
 	Started       time.Time  `json:"started"`

@@ -326,36 +326,46 @@ func (c *change) replaceUser(before, after *User, in UserInput) error {
 	if err := c.put(row{tableUsers, key(after.TenantID, after.ID), after.encode()}); err != nil {
 		return err
 	}
-	account, err := c.Account(after.AccountID)
+	action, err := c.replaceProfile(before, after)
 	if err != nil {
 		return err
-	}
-	if !before.Profile.describes(&after.Profile) {
-		account.overrideBy(after, c.now)
-		if err := c.put(row{tableAccounts, key(account.ID), account.encode()}); err != nil {
-			return err
-		}
-		if err := c.overrideAccesses(account); err != nil {
-			return err
-		}
-	}
-	action := ActionUpdate
-	if before.Active != after.Active {
-		action = ActionEnable
-		if !after.Active {
-			action = ActionDisable
-			if err := c.endSessions(account); err != nil {
-				return err
-			}
-		}
-		if err := c.deriveUser(account, after); err != nil {
-			return err
-		}
 	}
 	if err := c.log(userEvent(action, after, in.Changes, in.Warnings)); err != nil {
 		return err
 	}
 	return c.publish(OutboxEvent{Type: "user.updated", TenantID: after.TenantID, UserID: after.ID, AccountID: after.AccountID, Active: &after.Active})
+}
+
+// replaceProfile carries a change of what the directory says of a person to the account, its
+// accesses and sessions, and tells what it is called in the log. Most changes touch none of it.
+func (c *change) replaceProfile(before, after *User) (Action, error) {
+	same := before.Profile.describes(&after.Profile)
+	if same && before.Active == after.Active {
+		return ActionUpdate, nil
+	}
+	account, err := c.Account(after.AccountID)
+	if err != nil {
+		return "", err
+	}
+	if !same {
+		account.overrideBy(after, c.now)
+		if err := c.put(row{tableAccounts, key(account.ID), account.encode()}); err != nil {
+			return "", err
+		}
+		if err := c.overrideAccesses(account); err != nil {
+			return "", err
+		}
+	}
+	if before.Active == after.Active {
+		return ActionUpdate, nil
+	}
+	if after.Active {
+		return ActionEnable, c.deriveUser(account, after)
+	}
+	if err := c.endSessions(account); err != nil {
+		return "", err
+	}
+	return ActionDisable, c.deriveUser(account, after)
 }
 
 func (p *Profile) equal(other *Profile) bool {

@@ -12,7 +12,7 @@ func (q *request) createGroup() error {
 	if err != nil {
 		return err
 	}
-	in, err := q.groupInput(body, nil)
+	in, err := q.groupInput(read(body, q.tenant.group, q.tenant.mode, "displayName"), nil)
 	if err != nil {
 		return err
 	}
@@ -31,21 +31,16 @@ func (q *request) createGroup() error {
 	return q.sendGroup(http.StatusCreated, g.ID, p)
 }
 
-// groupInput reads the body of a POST or PUT. before is the group that a PUT replaces.
-func (q *request) groupInput(body Value, before *directory.Group) (directory.GroupInput, error) {
-	if name, ok := body.Get("displayName"); ok && name.Kind == String {
-		q.event.TargetName = clip(name.Text)
+// groupInput makes a group of the body of a POST or PUT. before is the group that a PUT replaces.
+func (q *request) groupInput(r reading, before *directory.Group) (directory.GroupInput, error) {
+	var old []byte
+	if before != nil {
+		old = before.Attributes
 	}
-	attrs, warnings, err := q.tenant.group.normalize(body, q.tenant.mode)
-	if err != nil {
+	if err := q.replaces(r, q.tenant.group, old); err != nil {
 		return directory.GroupInput{}, err
 	}
-	if before != nil {
-		if err := q.tenant.group.checkImmutable(decodeRaw(before.Attributes), attrs); err != nil {
-			return directory.GroupInput{}, err
-		}
-	}
-	return q.finishGroup(attrs, before, warnings), nil
+	return q.finishGroup(r.attrs, before, r.warnings), nil
 }
 
 func (q *request) finishGroup(attrs Value, before *directory.Group, warnings []Warning) directory.GroupInput {
@@ -101,8 +96,9 @@ func (q *request) putGroup() error {
 	if err != nil {
 		return err
 	}
+	r := read(body, q.tenant.group, q.tenant.mode, "displayName")
 	g, err := q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
-		in, err := q.groupInput(body, before)
+		in, err := q.groupInput(r, before)
 		if err == nil && present {
 			err = m.Replace(ids)
 		}

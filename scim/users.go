@@ -32,7 +32,7 @@ func (q *request) createUser() error {
 	if err != nil {
 		return err
 	}
-	in, err := q.userInput(body, nil)
+	in, err := q.userInput(read(body, q.tenant.user, q.tenant.mode, "userName"), nil)
 	if err != nil {
 		return err
 	}
@@ -43,21 +43,46 @@ func (q *request) createUser() error {
 	return q.sendUser(http.StatusCreated, u, p)
 }
 
-// userInput reads the body of a POST or PUT. before is the user that a PUT replaces.
-func (q *request) userInput(body Value, before *directory.User) (directory.UserInput, error) {
-	if name, ok := body.Get("userName"); ok && name.Kind == String {
-		q.event.TargetName = clip(name.Text)
+// reading is the body of a POST or PUT as it was understood. A PUT does this before its
+// transaction, where it holds up nobody, and reports err within it: that the resource is missing
+// or has another version comes first.
+type reading struct {
+	name     string // of the resource, for the log
+	named    bool   // the body gives one
+	attrs    Value
+	warnings []Warning
+	err      error
+}
+
+func read(body Value, rt *ResourceType, mode Mode, nameAttribute string) (r reading) {
+	if name, ok := body.Get(nameAttribute); ok && name.Kind == String {
+		r.name, r.named = clip(name.Text), true
 	}
-	attrs, warnings, err := q.tenant.user.normalize(body, q.tenant.mode)
-	if err != nil {
+	r.attrs, r.warnings, r.err = rt.normalize(body, mode)
+	return r
+}
+
+// replaces checks what was read against the attributes that it replaces, nil for a new resource.
+func (q *request) replaces(r reading, rt *ResourceType, before []byte) error {
+	if r.named {
+		q.event.TargetName = r.name
+	}
+	if r.err != nil || before == nil {
+		return r.err
+	}
+	return rt.checkImmutable(decodeRaw(before), r.attrs)
+}
+
+// userInput makes a user of the body of a POST or PUT. before is the user that a PUT replaces.
+func (q *request) userInput(r reading, before *directory.User) (directory.UserInput, error) {
+	var old []byte
+	if before != nil {
+		old = before.Attributes
+	}
+	if err := q.replaces(r, q.tenant.user, old); err != nil {
 		return directory.UserInput{}, err
 	}
-	if before != nil {
-		if err := q.tenant.user.checkImmutable(decodeRaw(before.Attributes), attrs); err != nil {
-			return directory.UserInput{}, err
-		}
-	}
-	return q.finishUser(attrs, before, warnings), nil
+	return q.finishUser(r.attrs, before, r.warnings), nil
 }
 
 // finishUser turns canonical attributes into what the directory keeps. A user is active unless
@@ -85,8 +110,9 @@ func (q *request) putUser() error {
 	if err != nil {
 		return err
 	}
+	r := read(body, q.tenant.user, q.tenant.mode, "userName")
 	u, err := q.updateUser(func(before *directory.User) (directory.UserInput, error) {
-		return q.userInput(body, before)
+		return q.userInput(r, before)
 	})
 	if err != nil {
 		return err
