@@ -76,8 +76,8 @@ var operations = func() map[string]operation {
 	add(handle(GroupShow, (*admin).showGroup))
 	add(handle(AccessList, (*admin).listAccesses))
 	add(handle(LogList, (*admin).listLog))
-	add(handle(RunList, (*admin).listRuns))
-	add(handle(RunShow, (*admin).showRun))
+	add(handle(DerivationList, (*admin).listDerivations))
+	add(handle(DerivationShow, (*admin).showDerivation))
 	add(handle(AuditVerify, (*admin).verifyAudit))
 	add(handle(ServerStatus, (*admin).serverStatus))
 	return all

@@ -266,19 +266,19 @@ func TestLongRunsAreFollowed(t *testing.T) {
 	defer direct.Close()
 	on, name := true, "acme"
 	out := must(t, direct, EnvironmentIntegrate, IntegrationInput{Environment: "Production", Enabled: &on, Tenant: &name, Groups: &[]string{object}})
-	if out.Run == nil || out.Run.State != "pending" {
-		t.Fatalf("run %+v", out.Run)
+	if out.Derivation == nil || out.Derivation.State != "pending" {
+		t.Fatalf("run %+v", out.Derivation)
 	}
-	run := *out.Run
+	run := *out.Derivation
 	for deadline := time.Now().Add(20 * time.Second); run.State != "complete"; time.Sleep(10 * time.Millisecond) {
-		if run = must(t, direct, RunShow, RunRef{"Production", run.ID}); time.Now().After(deadline) {
+		if run = must(t, direct, DerivationShow, DerivationRef{"Production", run.ID}); time.Now().After(deadline) {
 			t.Fatalf("run %+v", run)
 		}
 	}
 	if run.Granted != n || run.Ended == nil {
 		t.Errorf("run %+v", run)
 	}
-	if runs := must(t, direct, RunList, RunFilter{Environment: "Production"}); len(runs.Items) != 1 || runs.Items[0].ID != run.ID {
+	if runs := must(t, direct, DerivationList, DerivationFilter{Environment: "Production"}); len(runs.Items) != 1 || runs.Items[0].ID != run.ID {
 		t.Errorf("runs %+v", runs)
 	}
 

@@ -45,11 +45,11 @@ var (
 	GroupList  = Operation[GroupFilter, List[Group]]{"group.list"}
 	GroupShow  = Operation[GroupRef, Group]{"group.show"}
 
-	AccessList  = Operation[AccessFilter, List[Access]]{"access.list"}
-	LogList     = Operation[LogFilter, List[LogEvent]]{"log.list"}
-	RunList     = Operation[RunFilter, List[Run]]{"run.list"}
-	RunShow     = Operation[RunRef, Run]{"run.show"}
-	AuditVerify = Operation[None, AuditResult]{"audit.verify"}
+	AccessList     = Operation[AccessFilter, List[Access]]{"access.list"}
+	LogList        = Operation[LogFilter, List[LogEvent]]{"log.list"}
+	DerivationList = Operation[DerivationFilter, List[Derivation]]{"derivation.list"}
+	DerivationShow = Operation[DerivationRef, Derivation]{"derivation.show"}
+	AuditVerify    = Operation[None, AuditResult]{"audit.verify"}
 
 	ServerStatus = Operation[None, Status]{"server.status"}
 )
@@ -141,11 +141,11 @@ type IntegrationInput struct {
 // took more than one step.
 type IntegrationResult struct {
 	Environment Environment `json:"environment"`
-	Run         *Run        `json:"run,omitempty"`
+	Derivation  *Derivation `json:"derivation,omitempty"`
 }
 
-// Run is work on the accesses of an environment that goes on in steps.
-type Run struct {
+// Derivation is work on the accesses of an environment that goes on in steps.
+type Derivation struct {
 	ID          string     `json:"id"`
 	Environment Named      `json:"environment"`
 	Trigger     string     `json:"trigger"`
@@ -158,16 +158,16 @@ type Run struct {
 	Deactivated int        `json:"deactivated"`
 }
 
-// RunFilter selects the runs of an environment, newest first.
-type RunFilter struct {
+// DerivationFilter selects the derivations of an environment, newest first.
+type DerivationFilter struct {
 	Environment string `json:"environment"` // Ref
 	Limit       int    `json:"limit,omitempty"`
 }
 
-// RunRef names a run.
-type RunRef struct {
+// DerivationRef names a derivation.
+type DerivationRef struct {
 	Environment string `json:"environment"` // Ref
-	Run         string `json:"run"`
+	Derivation  string `json:"derivation"`
 }
 
 // TenantInput describes a new tenant.

@@ -278,7 +278,7 @@ func (a *App) Start(ctx context.Context) error {
 	report := func(what string) func(error) {
 		return func(err error) { a.log.Error(what, "error", err) }
 	}
-	a.workers.Go(func() { a.service.WorkRuns(work, report("a step of a run failed")) })
+	a.workers.Go(func() { a.service.WorkDerivations(work, report("a step of a run failed")) })
 	a.workers.Go(func() { a.bearer.Run(work, report("the use of a token could not be noted")) })
 	a.workers.Go(func() { a.scim.Run(work, report("a failed request could not be logged")) })
 	a.workers.Go(func() { a.watchStore(work) })

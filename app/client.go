@@ -96,7 +96,7 @@ func connectStore(ctx context.Context, c Config, o Options) (*Client, error) {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var worker sync.WaitGroup
 	worker.Go(func() {
-		service.WorkRuns(work, func(err error) { o.Logger.Error("a step of a run failed", "error", err) })
+		service.WorkDerivations(work, func(err error) { o.Logger.Error("a step of a run failed", "error", err) })
 	})
 	url := func() string {
 		if c.BaseURL != "" {

@@ -184,49 +184,49 @@ func (a *admin) integrate(ctx context.Context, by directory.Actor, in Integratio
 			return out, err
 		}
 		if run != nil {
-			r := viewRun(n, run)
-			out.Run = &r
+			r := viewDerivation(n, run)
+			out.Derivation = &r
 		}
 		return out, nil
 	})
 }
 
-func (a *admin) listRuns(ctx context.Context, _ directory.Actor, in RunFilter) (List[Run], error) {
-	return view(ctx, a.service, func(sn *directory.Snapshot) (List[Run], error) {
-		out := List[Run]{Items: []Run{}, Total: -1}
+func (a *admin) listDerivations(ctx context.Context, _ directory.Actor, in DerivationFilter) (List[Derivation], error) {
+	return view(ctx, a.service, func(sn *directory.Snapshot) (List[Derivation], error) {
+		out := List[Derivation]{Items: []Derivation{}, Total: -1}
 		env, err := findEnvironment(sn, in.Environment)
 		if err != nil {
 			return out, err
 		}
 		limit, n := (&Page{Limit: in.Limit}).limit(), newNames(sn)
-		err = sn.Runs(env.ID, func(r *directory.Run) bool {
-			out.Items = append(out.Items, viewRun(n, r))
+		err = sn.Derivations(env.ID, func(r *directory.Derivation) bool {
+			out.Items = append(out.Items, viewDerivation(n, r))
 			return len(out.Items) < limit
 		})
 		return out, err
 	})
 }
 
-func (a *admin) showRun(ctx context.Context, _ directory.Actor, in RunRef) (Run, error) {
-	return view(ctx, a.service, func(sn *directory.Snapshot) (Run, error) {
+func (a *admin) showDerivation(ctx context.Context, _ directory.Actor, in DerivationRef) (Derivation, error) {
+	return view(ctx, a.service, func(sn *directory.Snapshot) (Derivation, error) {
 		env, err := findEnvironment(sn, in.Environment)
 		if err != nil {
-			return Run{}, err
+			return Derivation{}, err
 		}
-		id, ok := directory.ParseID(in.Run)
+		id, ok := directory.ParseID(in.Derivation)
 		if !ok {
-			return Run{}, fail(directory.Invalid, "run", "%q is not the id of a run", in.Run)
+			return Derivation{}, fail(directory.Invalid, "derivation", "%q is not the id of a derivation", in.Derivation)
 		}
-		r, err := sn.Run(env.ID, id)
+		r, err := sn.Derivation(env.ID, id)
 		if err != nil {
-			return Run{}, err
+			return Derivation{}, err
 		}
-		return viewRun(newNames(sn), r), nil
+		return viewDerivation(newNames(sn), r), nil
 	})
 }
 
-func viewRun(n *names, r *directory.Run) Run {
-	return Run{ID: r.ID.String(), Environment: n.environment(r.EnvironmentID), Trigger: r.Trigger, State: string(r.State),
+func viewDerivation(n *names, r *directory.Derivation) Derivation {
+	return Derivation{ID: r.ID.String(), Environment: n.environment(r.EnvironmentID), Trigger: r.Trigger, State: string(r.State),
 		Started: r.Started, Ended: orNil(r.Ended), Done: r.Done, Granted: r.Granted, Reactivated: r.Reactivated, Deactivated: r.Deactivated}
 }
 

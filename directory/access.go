@@ -131,7 +131,7 @@ func (c *change) syncingEnvironments(tenant ID, externalID string) ([]*Environme
 	if externalID == "" {
 		ids = nil
 	}
-	err = c.r.Scan(tablePendingRun, Range{}, func(_, env []byte) bool {
+	err = c.r.Scan(tablePendingDerivation, Range{}, func(_, env []byte) bool {
 		if id := toID(env); !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}

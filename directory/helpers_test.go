@@ -177,7 +177,7 @@ func (w *world) integrate(env, tenant directory.ID, groups ...string) {
 }
 
 // set changes an integration and returns the run that is left over.
-func (w *world) set(env directory.ID, in directory.IntegrationInput) *directory.Run {
+func (w *world) set(env directory.ID, in directory.IntegrationInput) *directory.Derivation {
 	w.Helper()
 	_, run, err := w.svc.SetIntegration(w.ctx, operator, env, in)
 	if err != nil {
@@ -186,12 +186,12 @@ func (w *world) set(env directory.ID, in directory.IntegrationInput) *directory.
 	return run
 }
 
-func (w *world) enable(env directory.ID, on bool) *directory.Run {
+func (w *world) enable(env directory.ID, on bool) *directory.Derivation {
 	w.Helper()
 	return w.set(env, directory.IntegrationInput{Enabled: &on})
 }
 
-func (w *world) sync(env directory.ID, groups ...string) *directory.Run {
+func (w *world) sync(env directory.ID, groups ...string) *directory.Derivation {
 	w.Helper()
 	return w.set(env, directory.IntegrationInput{Groups: groups})
 }

@@ -17,16 +17,16 @@ type IntegrationInput struct {
 }
 
 // SetIntegration changes the integration of an environment and derives the access of everyone
-// whom that touches. What is more than one transaction should carry goes on as a Run, which is
-// returned (nil when all is done); RunPending says how to wait for it.
+// whom that touches. What is more than one transaction should carry goes on as a Derivation, which is
+// returned (nil when all is done); DerivationPending says how to wait for it.
 //
 // Errors: Forbidden when the caller may not; Invalid with the setting at fault.
-func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, in IntegrationInput) (*Environment, *Run, error) {
+func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, in IntegrationInput) (*Environment, *Derivation, error) {
 	if err := require(by, RoleEnvironment, RoleOperator); err != nil {
 		return nil, nil, err
 	}
 	var env *Environment
-	var run *Run
+	var run *Derivation
 	err := s.update(ctx, by, func(c *change) (err error) {
 		run = nil
 		env, err = c.Environment(environment)
@@ -53,7 +53,7 @@ func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, 
 		if err != nil || len(scopes) == 0 {
 			return err
 		}
-		run, err = c.startRun(env, "integration", scopes)
+		run, err = c.startDerivation(env, "integration", scopes)
 		return err
 	})
 	if err != nil {
@@ -157,7 +157,7 @@ func integrationRows(environment ID, in Integration) (rows []row) {
 }
 
 // scopes finds the people whom a change of an integration may touch.
-func (c *change) scopes(before, after Integration) (scopes []RunScope, err error) {
+func (c *change) scopes(before, after Integration) (scopes []DerivationScope, err error) {
 	members := func(tenant ID, objects, except []string) error {
 		for _, o := range objects {
 			if slices.Contains(except, o) {
@@ -168,7 +168,7 @@ func (c *change) scopes(before, after Integration) (scopes []RunScope, err error
 				return err
 			}
 			for _, g := range groups {
-				scopes = append(scopes, RunScope{TenantID: tenant, GroupID: g})
+				scopes = append(scopes, DerivationScope{TenantID: tenant, GroupID: g})
 			}
 		}
 		return nil
@@ -183,7 +183,7 @@ func (c *change) scopes(before, after Integration) (scopes []RunScope, err error
 		err = members(after.TenantID, after.Groups, before.Groups)
 		return scopes, err
 	}
-	scopes = append(scopes, RunScope{}) // everyone who has an access
+	scopes = append(scopes, DerivationScope{}) // everyone who has an access
 	if after.Enabled {
 		err = members(after.TenantID, after.Groups, nil)
 	}

@@ -29,7 +29,7 @@ type books struct {
 
 // primary tables hold what is known; all others follow from them.
 var primary = []string{"settings", "organizations", "environments", "tenants", "accounts", "former", "users", "groups", "members",
-	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "runs"}
+	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "derivations"}
 
 // id reads the nth id of a key.
 func id(k string, n int) (id directory.ID) {
@@ -254,9 +254,9 @@ func (b *books) entitled(a *directory.Account, e *directory.Environment) bool {
 
 func (b *books) expectAccesses(w *world) {
 	pending := map[directory.ID]bool{}
-	for k, v := range b.tables["runs"] {
-		if run := decoded[directory.Run](w, v); run.State == directory.RunPending {
-			b.expect("pending_run", cat(run.ID), string(run.EnvironmentID[:]))
+	for k, v := range b.tables["derivations"] {
+		if run := decoded[directory.Derivation](w, v); run.State == directory.DerivationPending {
+			b.expect("pending_derivation", cat(run.ID), string(run.EnvironmentID[:]))
 			pending[id(k, 0)] = true
 		}
 	}

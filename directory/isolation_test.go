@@ -137,7 +137,7 @@ var snapshotReads = map[string]read{
 	"Organization": nil, "OrganizationByName": nil, "Organizations": nil,
 	"Environment": nil, "Environments": nil, "EnvironmentsByName": nil, "Tenant": nil, "TenantRecord": nil, "TenantByName": nil, "Tenants": nil,
 	"Account": nil, "Accounts": nil, "Access": nil, "Accesses": nil, "EnvironmentAccesses": nil, "EnvironmentAccessCount": nil,
-	"TokenRecord": nil, "Session": nil, "EnvironmentLog": nil, "Outbox": nil, "Audit": nil, "Runs": nil, "Run": nil,
+	"TokenRecord": nil, "Session": nil, "EnvironmentLog": nil, "Outbox": nil, "Audit": nil, "Derivations": nil, "Derivation": nil,
 }
 
 func found(is bool) int {
@@ -252,7 +252,7 @@ var serviceActs = map[string]struct {
 	"CreateUser": {}, "CreateToken": {}, "CreateClient": {},
 	// No tenant.
 	"CreateOrganization": {}, "CreateEnvironment": {}, "CreateTenant": {}, "SetTenant": {}, "CreateAccount": {}, "CreateSession": {}, "CheckSession": {},
-	"Audit": {}, "VerifyAudit": {}, "LogFailure": {}, "FinishRun": {}, "WorkRuns": {}, "WorkOnce": {}, "View": {}, "Fold": {}, "Ready": {},
+	"Audit": {}, "VerifyAudit": {}, "LogFailure": {}, "FinishDerivation": {}, "WorkDerivations": {}, "WorkOnce": {}, "View": {}, "Fold": {}, "Ready": {},
 }
 
 func (s *sealed) twinIn(tenant directory.ID) directory.ID {

@@ -10,12 +10,12 @@ import (
 // Service is the only writer of the directory. Every change, whoever asks for it, is one
 // transaction here. A Service is safe for concurrent use.
 type Service struct {
-	store     Store
-	now       func() time.Time
-	newID     func() ID
-	normalize func(string) string
-	limits    Limits
-	wakeRuns  chan struct{}
+	store           Store
+	now             func() time.Time
+	newID           func() ID
+	normalize       func(string) string
+	limits          Limits
+	wakeDerivations chan struct{}
 }
 
 // Options are what a Service takes from outside.
@@ -29,7 +29,7 @@ type Options struct {
 // Limits bound what one transaction does. Zero values take the defaults.
 type Limits struct {
 	InlineRows int // people whose access is derived within the transaction of a change of an integration; default 1,000
-	StepRows   int // people looked at by one step of a Run; default 500
+	StepRows   int // people looked at by one step of a Derivation; default 500
 }
 
 // New returns a Service on a store.
@@ -41,7 +41,7 @@ func New(store Store, o Options) *Service {
 		o.Limits.StepRows = 500
 	}
 	return &Service{store: store, now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) },
-		newID: o.NewID, normalize: o.Normalize, limits: o.Limits, wakeRuns: make(chan struct{}, 1)}
+		newID: o.NewID, normalize: o.Normalize, limits: o.Limits, wakeDerivations: make(chan struct{}, 1)}
 }
 
 // Fold brings a name into the form under which names are compared and kept unique: NFC, then

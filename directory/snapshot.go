@@ -416,13 +416,13 @@ func (s *Snapshot) Audit(after uint64, fn func(*AuditEntry) bool) error {
 	return list(s.r, tableAudit, Range{After: sequenceKey(after)}, jsonRow[AuditEntry], fn)
 }
 
-// Runs lists the runs of an environment, newest first.
-func (s *Snapshot) Runs(environment ID, fn func(*Run) bool) error {
-	return list(s.r, tableRuns, Range{Prefix: key(environment), Reverse: true}, jsonRow[Run], fn)
+// Derivations lists the derivations of an environment, newest first.
+func (s *Snapshot) Derivations(environment ID, fn func(*Derivation) bool) error {
+	return list(s.r, tableDerivations, Range{Prefix: key(environment), Reverse: true}, jsonRow[Derivation], fn)
 }
 
-// Run returns a run of an environment.
-func (s *Snapshot) Run(environment, id ID) (*Run, error) {
-	run, err := get(s.r, tableRuns, key(environment, id), decodeJSON[Run])
-	return found(run, err, "run")
+// Derivation returns a derivation of an environment.
+func (s *Snapshot) Derivation(environment, id ID) (*Derivation, error) {
+	run, err := get(s.r, tableDerivations, key(environment, id), decodeJSON[Derivation])
+	return found(run, err, "derivation")
 }

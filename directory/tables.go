@@ -49,8 +49,8 @@ var (
 	tableOutbox         = &Table{Name: "outbox", Sequential: true}          // sequence -> OutboxEvent
 	tableAudit          = &Table{Name: "audit", Sequential: true}           // sequence -> AuditEntry
 
-	tableRuns       = &Table{Name: "runs"}        // environment, run -> Run
-	tablePendingRun = &Table{Name: "pending_run"} // run -> environment
+	tableDerivations       = &Table{Name: "derivations"}        // environment, derivation -> Derivation
+	tablePendingDerivation = &Table{Name: "pending_derivation"} // derivation -> environment
 )
 
 // Tables lists every table that a back end must create.
@@ -67,5 +67,5 @@ var Tables = []*Table{
 	tableTokens, tableTokenHash, tableClients,
 	tableSessions, tableAccountSession,
 	tableLog, tableLogEnvironment, tableOutbox, tableAudit,
-	tableRuns, tablePendingRun,
+	tableDerivations, tablePendingDerivation,
 }

@@ -330,34 +330,34 @@ type AuditEntry struct {
 	Hash     string          `json:"hash"`     // hex SHA-256 of this entry without this field
 }
 
-// RunState tells how far a Run is.
-type RunState string
+// DerivationState tells how far a Derivation is.
+type DerivationState string
 
-// The states of a Run.
+// The states of a Derivation.
 const (
-	RunPending  RunState = "pending"
-	RunComplete RunState = "complete"
+	DerivationPending  DerivationState = "pending"
+	DerivationComplete DerivationState = "complete"
 )
 
-// Run is work on an environment that is too much for one transaction: it goes on in steps, and
+// Derivation is work on an environment that is too much for one transaction: it goes on in steps, and
 // after a restart, until it is complete.
-type Run struct {
-	ID            ID         `json:"id"`
-	EnvironmentID ID         `json:"environmentId"`
-	Trigger       string     `json:"trigger"` // what asked for it: integration
-	Actor         Actor      `json:"actor"`
-	State         RunState   `json:"state"`
-	Started       time.Time  `json:"started"`
-	Ended         time.Time  `json:"ended,omitzero"`
-	Scopes        []RunScope `json:"scopes"` // what is left to look at, the first one from its cursor on
-	Done          int        `json:"done"`   // people looked at
-	Granted       int        `json:"granted"`
-	Reactivated   int        `json:"reactivated"`
-	Deactivated   int        `json:"deactivated"`
+type Derivation struct {
+	ID            ID                `json:"id"`
+	EnvironmentID ID                `json:"environmentId"`
+	Trigger       string            `json:"trigger"` // what asked for it: integration
+	Actor         Actor             `json:"actor"`
+	State         DerivationState   `json:"state"`
+	Started       time.Time         `json:"started"`
+	Ended         time.Time         `json:"ended,omitzero"`
+	Scopes        []DerivationScope `json:"scopes"` // what is left to look at, the first one from its cursor on
+	Done          int               `json:"done"`   // people looked at
+	Granted       int               `json:"granted"`
+	Reactivated   int               `json:"reactivated"`
+	Deactivated   int               `json:"deactivated"`
 }
 
-// RunScope is a set of people whose access to the run's environment must be derived again.
-type RunScope struct {
+// DerivationScope is a set of people whose access to the run's environment must be derived again.
+type DerivationScope struct {
 	TenantID ID     `json:"tenantId,omitzero"` // members of the group below in this tenant
 	GroupID  ID     `json:"groupId,omitzero"`  // zero: everyone who has an access to the environment
 	After    []byte `json:"after,omitempty"`   // key of the last person looked at

@@ -31,7 +31,7 @@ func (p *program) environmentCommand() *cli.Command {
 		p.command("integrate", "ENV", "switch the external users integration on, and set it up", p.integrate,
 			append(settings(), &cli.BoolFlag{Name: "off", Usage: "switch it off instead: every access that it gave becomes inactive"})...),
 		p.command("set", "ENV", "change settings of the external users integration", p.setEnvironment, settings()...),
-		p.command("runs", "ENV", "list the runs of an environment, newest first", p.listRuns,
+		p.command("derivations", "ENV", "list the derivations of an environment, newest first", p.listDerivations,
 			&cli.IntFlag{Name: "limit", Usage: "list `N` at most", Value: 20}))
 	c.Aliases = []string{"environment"}
 	return c
@@ -129,12 +129,12 @@ func (p *program) changeIntegration(ctx context.Context, cmd *cli.Command, enabl
 	if err != nil {
 		return err
 	}
-	if out.Run != nil {
-		run, err := p.follow(ctx, c, *out.Run)
+	if out.Derivation != nil {
+		run, err := p.follow(ctx, c, *out.Derivation)
 		if err != nil {
-			return fmt.Errorf("the run goes on without this command; see: bizzscim env runs %q: %w", in.Environment, err)
+			return fmt.Errorf("the run goes on without this command; see: bizzscim env derivations %q: %w", in.Environment, err)
 		}
-		out.Run = &run
+		out.Derivation = &run
 		if out.Environment, err = app.Call(ctx, c, app.EnvironmentShow, app.RefInput{Ref: out.Environment.ID}); err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func splitAll(list []string) []string {
 }
 
 // follow waits for a run and shows how far it is, on the error output.
-func (p *program) follow(ctx context.Context, c *app.Client, run app.Run) (app.Run, error) {
+func (p *program) follow(ctx context.Context, c *app.Client, run app.Derivation) (app.Derivation, error) {
 	terminal := isTerminal(p.stderr)
 	line := func(end string) {
 		fmt.Fprintf(p.stderr, "%s%s people looked at: %s granted, %s reactivated, %s deactivated%s",
@@ -175,7 +175,7 @@ func (p *program) follow(ctx context.Context, c *app.Client, run app.Run) (app.R
 			return run, ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
-		next, err := app.Call(ctx, c, app.RunShow, app.RunRef{Environment: run.Environment.ID, Run: run.ID})
+		next, err := app.Call(ctx, c, app.DerivationShow, app.DerivationRef{Environment: run.Environment.ID, Derivation: run.ID})
 		if err != nil {
 			return run, err
 		}
@@ -185,8 +185,8 @@ func (p *program) follow(ctx context.Context, c *app.Client, run app.Run) (app.R
 	return run, nil
 }
 
-func (p *program) listRuns(ctx context.Context, cmd *cli.Command) error {
-	list, err := call(ctx, p, cmd, app.RunList, app.RunFilter{Environment: cmd.Args().First(), Limit: cmd.Int("limit")})
+func (p *program) listDerivations(ctx context.Context, cmd *cli.Command) error {
+	list, err := call(ctx, p, cmd, app.DerivationList, app.DerivationFilter{Environment: cmd.Args().First(), Limit: cmd.Int("limit")})
 	if err != nil {
 		return err
 	}

@@ -40,11 +40,11 @@ func newManyScene(t *testing.T, limits directory.Limits) *manyScene {
 	return s
 }
 
-func (s *manyScene) finish(run *directory.Run) *directory.Run {
+func (s *manyScene) finish(run *directory.Derivation) *directory.Derivation {
 	s.Helper()
-	run, err := s.svc.FinishRun(s.ctx, s.env, run.ID, nil)
+	run, err := s.svc.FinishDerivation(s.ctx, s.env, run.ID, nil)
 	if err != nil {
-		s.Fatalf("FinishRun: %v", err)
+		s.Fatalf("FinishDerivation: %v", err)
 	}
 	return run
 }
@@ -81,14 +81,14 @@ func TestRunCompletes(t *testing.T) {
 	t.Parallel()
 	s := newManyScene(t, small)
 	run := s.sync(s.env, crewID)
-	if run == nil || run.State != directory.RunPending || run.Done != 10 || run.Granted != 10 || run.EnvironmentID != s.env || run.Trigger != "integration" {
+	if run == nil || run.State != directory.DerivationPending || run.Done != 10 || run.Granted != 10 || run.EnvironmentID != s.env || run.Trigger != "integration" {
 		t.Fatalf("run: %+v", run)
 	}
 	s.wantCount(10, 0)
 	checkInvariants(s.world)
 
 	var done []int
-	run, err := s.svc.FinishRun(s.ctx, s.env, run.ID, func(r *directory.Run) { done = append(done, r.Done) })
+	run, err := s.svc.FinishDerivation(s.ctx, s.env, run.ID, func(r *directory.Derivation) { done = append(done, r.Done) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +100,14 @@ func TestRunCompletes(t *testing.T) {
 	if diff := cmp.Diff(want, done); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
-	if run.State != directory.RunComplete || run.Granted != 100 || run.Done != 100 || len(run.Scopes) != 0 || !run.Ended.Equal(s.clock.Now()) || run.Actor != operator {
+	if run.State != directory.DerivationComplete || run.Granted != 100 || run.Done != 100 || len(run.Scopes) != 0 || !run.Ended.Equal(s.clock.Now()) || run.Actor != operator {
 		t.Errorf("run: %+v", run)
 	}
 	s.wantCount(100, 0)
 	checkInvariants(s.world)
 
 	// Everyone out, by each of the ways, and in again.
-	check := func(run *directory.Run, active, inactive int64) *directory.Run {
+	check := func(run *directory.Derivation, active, inactive int64) *directory.Derivation {
 		t.Helper()
 		if run == nil {
 			t.Fatal("no run")
@@ -129,7 +129,7 @@ func TestRunCompletes(t *testing.T) {
 	check(s.sync(s.env, crewID), 100, 0)
 	runs := 0
 	view(s.world, func(sn *directory.Snapshot) (bool, error) {
-		return true, sn.Runs(s.env, func(r *directory.Run) bool { runs++; return r.State == directory.RunComplete })
+		return true, sn.Derivations(s.env, func(r *directory.Derivation) bool { runs++; return r.State == directory.DerivationComplete })
 	})
 	if runs != 6 {
 		t.Errorf("%d runs are kept, want 6", runs)
@@ -156,58 +156,58 @@ func TestChangesWhileARunIsPending(t *testing.T) {
 	other := object(77)
 	for _, test := range []struct {
 		name   string
-		start  func(*manyScene) *directory.Run // 100 have access before
+		start  func(*manyScene) *directory.Derivation // 100 have access before
 		change func(*manyScene)
 		active int64
 	}{
-		{"nothing", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) }, func(*manyScene) {}, 10},
-		{"the group that was taken out is deleted", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"nothing", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) }, func(*manyScene) {}, 10},
+		{"the group that was taken out is deleted", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) { s.deleteGroup(s.crew) }, 10},
-		{"members leave the group that was taken out", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"members leave the group that was taken out", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) { s.remove(s.crew, s.people[40], s.people[80], s.people[0]) }, 10},
-		{"the group that was taken out is cleared", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"the group that was taken out is cleared", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) { s.updateGroup(s.crew, (*directory.Membership).Clear) }, 10},
-		{"the group that was taken out gets another externalId", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"the group that was taken out gets another externalId", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) { s.renameGroup(s.crew, "Crew", other) }, 10},
-		{"the groups are swapped by their externalIds", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"the groups are swapped by their externalIds", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) { s.renameGroup(s.others, "Others", ""); s.renameGroup(s.crew, "Crew", othersID) }, 100},
-		{"people are disabled", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"people are disabled", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) {
 				for _, i := range []int{0, 50, 89, 95} {
 					s.setActive(s.people[i], false)
 				}
 			}, 9},
-		{"people are deleted", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"people are deleted", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) {
 				for _, i := range []int{0, 50, 89, 95} {
 					s.deleteUser(s.people[i])
 				}
 			}, 9},
-		{"people are deleted and provisioned again", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"people are deleted and provisioned again", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) {
 				for _, i := range []int{50, 95} {
 					s.deleteUser(s.people[i])
 					s.createUser(s.tenant, s.people[i].Profile)
 				}
 			}, 9},
-		{"the group is set back", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"the group is set back", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) { s.sync(s.env, crewID) }, 100},
-		{"nothing is synced any more", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"nothing is synced any more", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) { s.sync(s.env, other) }, 0},
-		{"it is switched off as well", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"it is switched off as well", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) { s.enable(s.env, false) }, 0},
-		{"switched off: the group is deleted", func(s *manyScene) *directory.Run { return s.enable(s.env, false) },
+		{"switched off: the group is deleted", func(s *manyScene) *directory.Derivation { return s.enable(s.env, false) },
 			func(s *manyScene) { s.deleteGroup(s.crew) }, 0},
-		{"switched off: switched on again", func(s *manyScene) *directory.Run { return s.enable(s.env, false) },
+		{"switched off: switched on again", func(s *manyScene) *directory.Derivation { return s.enable(s.env, false) },
 			func(s *manyScene) { s.enable(s.env, true) }, 100},
-		{"switched off: people come and go", func(s *manyScene) *directory.Run { return s.enable(s.env, false) },
+		{"switched off: people come and go", func(s *manyScene) *directory.Derivation { return s.enable(s.env, false) },
 			func(s *manyScene) {
 				s.remove(s.crew, s.people[99])
 				s.add(s.others, s.people[0])
 				s.setActive(s.people[50], false)
 				s.setActive(s.people[50], true)
 			}, 0},
-		{"another group comes in", func(s *manyScene) *directory.Run { return s.sync(s.env, othersID) },
+		{"another group comes in", func(s *manyScene) *directory.Derivation { return s.sync(s.env, othersID) },
 			func(s *manyScene) {
 				s.createGroup(s.tenant, "New", other, userIDs(s.people[:30])...)
 				s.sync(s.env, othersID, other)
@@ -229,7 +229,7 @@ func TestChangesWhileARunIsPending(t *testing.T) {
 			s.finishAll()
 			s.wantCount(test.active, s.count(false))
 			checkInvariants(s.world)
-			if run := s.finish(run); run.State != directory.RunComplete {
+			if run := s.finish(run); run.State != directory.DerivationComplete {
 				t.Errorf("run: %+v", run)
 			}
 		})
@@ -266,7 +266,7 @@ func TestRunIsResumed(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		s.svc.WorkRuns(ctx, func(err error) { t.Error(err) })
+		s.svc.WorkDerivations(ctx, func(err error) { t.Error(err) })
 	}()
 	waitFor(t, func() bool { return s.count(true) == 100 })
 	// The worker that has nothing to do hears of the next run.
@@ -288,7 +288,7 @@ func TestRunIsResumed(t *testing.T) {
 
 func (s *manyScene) isPending() (is bool) {
 	view(s.world, func(sn *directory.Snapshot) (bool, error) {
-		return true, sn.Runs(s.env, func(r *directory.Run) bool { is = r.State == directory.RunPending; return !is })
+		return true, sn.Derivations(s.env, func(r *directory.Derivation) bool { is = r.State == directory.DerivationPending; return !is })
 	})
 	return is
 }
@@ -345,12 +345,12 @@ func TestRunStepFails(t *testing.T) {
 	s.unchanged(func() {
 		s.store.fail = func() error { return broken }
 		defer func() { s.store.fail = nil }()
-		if _, err := s.svc.FinishRun(s.ctx, s.env, run.ID, nil); !errors.Is(err, broken) {
+		if _, err := s.svc.FinishDerivation(s.ctx, s.env, run.ID, nil); !errors.Is(err, broken) {
 			t.Error(err)
 		}
 		reported := make(chan error, 1)
 		ctx, cancel := context.WithCancel(s.ctx)
-		s.svc.WorkRuns(ctx, func(err error) { reported <- err; cancel() })
+		s.svc.WorkDerivations(ctx, func(err error) { reported <- err; cancel() })
 		if err := <-reported; !errors.Is(err, broken) {
 			t.Error(err)
 		}
@@ -365,9 +365,9 @@ func TestTwoFinishOneRun(t *testing.T) {
 	s := newManyScene(t, small)
 	run := s.sync(s.env, crewID)
 	other := s.service(small)
-	_, err := s.svc.FinishRun(s.ctx, s.env, run.ID, func(r *directory.Run) {
-		if r.Done >= 50 && r.State == directory.RunPending {
-			must(other.FinishRun(s.ctx, s.env, run.ID, nil))
+	_, err := s.svc.FinishDerivation(s.ctx, s.env, run.ID, func(r *directory.Derivation) {
+		if r.Done >= 50 && r.State == directory.DerivationPending {
+			must(other.FinishDerivation(s.ctx, s.env, run.ID, nil))
 		}
 	})
 	if err != nil {
@@ -399,7 +399,7 @@ func TestCompleteRunStays(t *testing.T) {
 	run := s.finish(s.sync(s.env, crewID))
 	s.clock.Advance(time.Hour)
 	s.unchanged(func() { s.finish(run) })
-	_, err := s.svc.FinishRun(s.ctx, s.env, number(999), nil)
+	_, err := s.svc.FinishDerivation(s.ctx, s.env, number(999), nil)
 	wantKind(t, err, directory.NotFound)
 }
 
@@ -458,7 +458,7 @@ func TestNoSessionAheadOfARun(t *testing.T) {
 	session := w.signIn(stays.AccountID)
 	internal := w.signIn(root.ID) // what was given by hand waits for no run
 
-	if _, err := w.svc.FinishRun(w.ctx, env, run.ID, nil); err != nil {
+	if _, err := w.svc.FinishDerivation(w.ctx, env, run.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.wantState(gone.AccountID, env, "inactive")

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// A Run derives the access of many people in steps, each a transaction of its own, so that other
+// A Derivation derives the access of many people in steps, each a transaction of its own, so that other
 // changes get their turn in between. Deriving asks only for the rule as it is now, so a step may
 // be repeated, and a run may go on beside any other change.
 
-// startRun looks at the first people within the change itself; what is left over is kept as a
+// startDerivation looks at the first people within the change itself; what is left over is kept as a
 // pending run. It returns nil when nothing is left over.
-func (c *change) startRun(env *Environment, trigger string, scopes []RunScope) (*Run, error) {
-	run := &Run{ID: c.s.newID(), EnvironmentID: env.ID, Trigger: trigger, Actor: c.by, State: RunPending, Started: c.now, Scopes: scopes}
-	if err := c.stepRun(env, run, c.s.limits.InlineRows); err != nil {
+func (c *change) startDerivation(env *Environment, trigger string, scopes []DerivationScope) (*Derivation, error) {
+	run := &Derivation{ID: c.s.newID(), EnvironmentID: env.ID, Trigger: trigger, Actor: c.by, State: DerivationPending, Started: c.now, Scopes: scopes}
+	if err := c.stepDerivation(env, run, c.s.limits.InlineRows); err != nil {
 		return nil, err
 	}
-	if run.State == RunComplete {
+	if run.State == DerivationComplete {
 		return nil, nil
 	}
-	return run, c.put(row{tablePendingRun, key(run.ID), env.ID[:]})
+	return run, c.put(row{tablePendingDerivation, key(run.ID), env.ID[:]})
 }
 
-// stepRun looks at up to limit people and writes the run, the log line and the event of the step.
-func (c *change) stepRun(env *Environment, run *Run, limit int) error {
+// stepDerivation looks at up to limit people and writes the run, the log line and the event of the step.
+func (c *change) stepDerivation(env *Environment, run *Derivation, limit int) error {
 	// An environment that changes its tenant has people of both: each tenant is told of its own.
 	type share struct {
 		tenant   ID
@@ -58,12 +58,12 @@ func (c *change) stepRun(env *Environment, run *Run, limit int) error {
 		limit -= max(1, len(people))
 	}
 	if len(run.Scopes) == 0 {
-		run.State, run.Ended = RunComplete, c.now
-		if err := c.w.Delete(tablePendingRun, key(run.ID)); err != nil {
+		run.State, run.Ended = DerivationComplete, c.now
+		if err := c.w.Delete(tablePendingDerivation, key(run.ID)); err != nil {
 			return err
 		}
 	}
-	if err := c.put(row{tableRuns, key(run.EnvironmentID, run.ID), encodeJSON(run)}); err != nil {
+	if err := c.put(row{tableDerivations, key(run.EnvironmentID, run.ID), encodeJSON(run)}); err != nil {
 		return err
 	}
 	for _, s := range shares {
@@ -78,7 +78,7 @@ func (c *change) stepRun(env *Environment, run *Run, limit int) error {
 	return nil
 }
 
-func (r *Run) count(effects []AccessEffect) {
+func (r *Derivation) count(effects []AccessEffect) {
 	for _, a := range effects {
 		switch a.Effect {
 		case Granted:
@@ -98,7 +98,7 @@ type person struct {
 
 // nextPeople reads the next people of the first scope of a run and moves its cursor; a scope that
 // is at its end is dropped.
-func (c *change) nextPeople(run *Run, limit int) ([]person, error) {
+func (c *change) nextPeople(run *Derivation, limit int) ([]person, error) {
 	scope := &run.Scopes[0]
 	t, prefix := tableMembers, key(scope.TenantID, scope.GroupID)
 	if scope.GroupID.IsZero() {
@@ -149,14 +149,14 @@ func (c *change) person(id ID, byAccount bool, tenant ID) (*person, error) {
 
 func (s *Service) wake() {
 	select {
-	case s.wakeRuns <- struct{}{}:
+	case s.wakeDerivations <- struct{}{}:
 	default:
 	}
 }
 
-// WorkRuns works on pending runs, those that an earlier process left first, until ctx ends. A
+// WorkDerivations works on pending runs, those that an earlier process left first, until ctx ends. A
 // failed step is tried again after a pause; report is told of it.
-func (s *Service) WorkRuns(ctx context.Context, report func(error)) {
+func (s *Service) WorkDerivations(ctx context.Context, report func(error)) {
 	for {
 		more, err := s.workOnce(ctx)
 		switch {
@@ -175,7 +175,7 @@ func (s *Service) WorkRuns(ctx context.Context, report func(error)) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-s.wakeRuns:
+			case <-s.wakeDerivations:
 			}
 		}
 	}
@@ -185,7 +185,7 @@ func (s *Service) WorkRuns(ctx context.Context, report func(error)) {
 func (s *Service) workOnce(ctx context.Context) (bool, error) {
 	var id, env ID
 	err := s.store.View(ctx, func(r Reader) error {
-		return r.Scan(tablePendingRun, Range{}, func(k, v []byte) bool {
+		return r.Scan(tablePendingDerivation, Range{}, func(k, v []byte) bool {
 			id, env = lastID(k), toID(v)
 			return false
 		})
@@ -194,11 +194,11 @@ func (s *Service) workOnce(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	err = s.update(ctx, Actor{Role: RoleSystem, Channel: "system"}, func(c *change) error {
-		run, err := c.Run(env, id)
+		run, err := c.Derivation(env, id)
 		if err != nil {
 			return err
 		}
-		if run.State == RunComplete { // another worker was faster
+		if run.State == DerivationComplete { // another worker was faster
 			return nil
 		}
 		environment, err := c.Environment(env)
@@ -206,18 +206,18 @@ func (s *Service) workOnce(ctx context.Context) (bool, error) {
 			return err
 		}
 		c.by = run.Actor
-		return c.stepRun(environment, run, s.limits.StepRows)
+		return c.stepDerivation(environment, run, s.limits.StepRows)
 	})
 	return err == nil, err
 }
 
-// FinishRun works on pending runs until the one named is complete, and returns it. progress is
+// FinishDerivation works on pending runs until the one named is complete, and returns it. progress is
 // told of it after each step. It serves a process that has no worker of its own.
-func (s *Service) FinishRun(ctx context.Context, environment, id ID, progress func(*Run)) (*Run, error) {
+func (s *Service) FinishDerivation(ctx context.Context, environment, id ID, progress func(*Derivation)) (*Derivation, error) {
 	for {
-		var run *Run
+		var run *Derivation
 		err := s.View(ctx, func(sn *Snapshot) (err error) {
-			run, err = sn.Run(environment, id)
+			run, err = sn.Derivation(environment, id)
 			return err
 		})
 		if err != nil {
@@ -226,7 +226,7 @@ func (s *Service) FinishRun(ctx context.Context, environment, id ID, progress fu
 		if progress != nil {
 			progress(run)
 		}
-		if run.State == RunComplete {
+		if run.State == DerivationComplete {
 			return run, nil
 		}
 		if _, err := s.workOnce(ctx); err != nil {
