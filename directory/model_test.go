@@ -720,7 +720,7 @@ func (m *model) check(*rapid.T) {
 	checkInvariants(m.world)
 	pending := false
 	for k := range m.last {
-		pending = pending || strings.HasPrefix(k, "pending_run\x00")
+		pending = pending || strings.HasPrefix(k, "pending_derivation\x00")
 	}
 	view(m.world, func(s *directory.Snapshot) (bool, error) {
 		m.checkResources(s)
@@ -883,4 +883,4 @@ func testModel(t *testing.T, limits directory.Limits) {
 func TestModel(t *testing.T) { testModel(t, directory.Limits{}) }
 
 // The same with changes of integrations that take many steps, with everything else in between.
-func TestModelWithRuns(t *testing.T) { testModel(t, directory.Limits{InlineRows: 1, StepRows: 1}) }
+func TestModelWithDerivations(t *testing.T) { testModel(t, directory.Limits{InlineRows: 1, StepRows: 1}) }
