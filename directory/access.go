@@ -7,8 +7,9 @@ import (
 
 // The access rules. An account of tenant T has active access to environment E exactly when E's
 // integration is on, E uses T, the directory says that the user is active, and the user is
-// directly in at least one of E's Groups to Sync (rule 1). derive is the one place that decides
-// it; every change calls it for the people and environments that it may have touched.
+// directly in at least one of E's Groups to Sync, or in one of them through a nested group where E
+// counts these and the pull has seen it (rule 1). derive is the one place that decides it; every
+// change calls it for the people and environments that it may have touched.
 
 // derive brings one person's access to one environment in line with the rule. via is a group to
 // sync that the person is known to be in, zero when that must be looked up. u is nil when the
@@ -74,6 +75,9 @@ func (c *change) entitled(env *Environment, account *Account, u *User, via ID) (
 	}
 	for _, g := range groups {
 		if in, err := c.IsMember(u.TenantID, g, u.ID); in || err != nil {
+			return in, err
+		}
+		if in, err := c.IsIndirect(env, u.ID, g); in || err != nil {
 			return in, err
 		}
 	}

@@ -95,7 +95,7 @@ func (s *Service) UpdateGroup(ctx context.Context, by Actor, tenant, id ID, fn f
 		// ends with the next write.
 		before.Schemas, before.Attributes = bytes.Clone(before.Schemas), bytes.Clone(before.Attributes)
 		given := *before
-		m := &Membership{c: c, group: before}
+		m := &Membership{c: c, group: before, existed: true}
 		in, err := fn(&given, m)
 		if err != nil {
 			return err
@@ -161,7 +161,7 @@ func (s *Service) DeleteGroup(ctx context.Context, by Actor, tenant, id ID, chec
 				return err
 			}
 		}
-		m := &Membership{c: c, group: g}
+		m := &Membership{c: c, group: g, existed: true, going: true}
 		if err := m.Clear(); err != nil {
 			return err
 		}
@@ -200,12 +200,20 @@ func (c *change) indexGroup(before, after *Group) error {
 		return nil
 	}
 	if before != nil && before.ExternalID != "" {
-		if err := c.w.Delete(tableGroupExternal, listKey(before.TenantID, foldObjectID(before.ExternalID), before.ID)); err != nil {
+		object := foldObjectID(before.ExternalID)
+		if err := c.w.Delete(tableGroupExternal, listKey(before.TenantID, object, before.ID)); err != nil {
+			return err
+		}
+		if err := c.put(row{table: tableGroupTaken, key: textKey(before.TenantID, object)}); err != nil {
 			return err
 		}
 	}
 	if after != nil && after.ExternalID != "" {
-		return c.put(row{table: tableGroupExternal, key: listKey(after.TenantID, foldObjectID(after.ExternalID), after.ID)})
+		object := foldObjectID(after.ExternalID)
+		if err := c.w.Delete(tableGroupTaken, textKey(after.TenantID, object)); err != nil {
+			return err
+		}
+		return c.put(row{table: tableGroupExternal, key: listKey(after.TenantID, object, after.ID)})
 	}
 	return nil
 }
@@ -232,10 +240,12 @@ func (c *change) leave(tenant, group, member ID) error {
 // Membership changes the members of a group within one change: one small row per member, so
 // that the cost is that of the members named and not of the group.
 type Membership struct {
-	c     *change
-	group *Group
-	seen  map[ID]*movement // everyone whom this change moved
-	order []ID             // keys of seen in the order of the first move, for a repeatable log
+	c       *change
+	group   *Group
+	existed bool             // before this change
+	going   bool             // the group itself is being deleted
+	seen    map[ID]*movement // everyone whom this change moved
+	order   []ID             // keys of seen in the order of the first move, for a repeatable log
 }
 
 // movement is one member's state before the change and now.
@@ -263,6 +273,11 @@ func (m *Membership) Add(ids []ID) error {
 		}
 		if err := m.c.join(m.group.TenantID, m.group.ID, Member{ID: id, Kind: kind}); err != nil {
 			return err
+		}
+		if m.existed { // nobody was taken out of a new group
+			if err := m.c.w.Delete(tableTaken, key(m.group.TenantID, id, m.group.ID)); err != nil {
+				return err
+			}
 		}
 		m.note(id, true)
 	}
@@ -334,6 +349,11 @@ func (m *Membership) Remove(ids []ID) error {
 		}
 		if err := m.c.leave(m.group.TenantID, m.group.ID, id); err != nil {
 			return err
+		}
+		if !m.going {
+			if err := m.c.put(row{table: tableTaken, key: key(m.group.TenantID, id, m.group.ID)}); err != nil {
+				return err
+			}
 		}
 		m.note(id, false)
 	}

@@ -14,6 +14,23 @@ type IntegrationInput struct {
 	Groups       []string // nil stays; the empty list clears
 	DefaultMenus []string // nil stays; the empty list clears
 	Periodic     *bool
+	Transitive   *bool
+	Guests       *bool
+	Paused       *bool
+	Hold         *bool
+	Stops        *Stops
+}
+
+// none reports whether nothing but the checkbox is to change.
+func (in *IntegrationInput) none() bool {
+	return in.TenantID == nil && in.Groups == nil && in.DefaultMenus == nil && in.Periodic == nil &&
+		in.Transitive == nil && in.Guests == nil && in.Paused == nil && in.Hold == nil && in.Stops == nil
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
 }
 
 // SetIntegration changes the integration of an environment and derives the access of everyone
@@ -68,7 +85,13 @@ func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, 
 // applyIntegration checks and sets the fields of in.
 func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
 	next := &env.Integration
+	before := *next
 	was := next.Enabled
+	defer func() {
+		if next.TenantID != before.TenantID || next.Transitive != before.Transitive || next.Enabled != was {
+			next.Generation++
+		}
+	}()
 	if in.Enabled != nil && *in.Enabled != next.Enabled {
 		if c.by.Role != RoleOperator {
 			return failf(Forbidden, "enabled", "an operator alone may switch External users integration")
@@ -76,7 +99,7 @@ func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
 		next.Enabled = *in.Enabled
 	}
 	if !next.Enabled {
-		if in.TenantID != nil || in.Groups != nil || in.DefaultMenus != nil || in.Periodic != nil {
+		if !in.none() {
 			return failf(Invalid, "enabled", "switch External users integration on before setting anything of it")
 		}
 		return nil
@@ -94,11 +117,17 @@ func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
 	if in.DefaultMenus != nil {
 		next.DefaultMenus = in.DefaultMenus
 	}
-	if in.Periodic != nil {
-		next.Periodic = *in.Periodic
+	set(&next.Periodic, in.Periodic)
+	set(&next.Transitive, in.Transitive)
+	set(&next.Guests, in.Guests)
+	set(&next.Paused, in.Paused)
+	set(&next.Hold, in.Hold)
+	set(&next.Stops, in.Stops)
+	if err := next.Stops.check(); err != nil {
+		return err
 	}
 	if next.TenantID.IsZero() {
-		if in.TenantID != nil || in.Groups != nil || in.DefaultMenus != nil || in.Periodic != nil {
+		if !in.none() {
 			return failf(Invalid, "tenant", "a tenant is required")
 		}
 		return nil // an operator has switched it on; an administrator of the environment fills it in
@@ -135,6 +164,13 @@ func cleanGroups(list []string) ([]string, error) {
 		groups = append(groups, g)
 	}
 	return groups, nil
+}
+
+func (s Stops) check() error {
+	if s.RunCount < 0 || s.DayCount < 0 || s.RunPercent < 0 || s.RunPercent > 100 || s.DayPercent < 0 || s.DayPercent > 100 {
+		return failf(Invalid, "stops", "counts must not be negative and percentages must be between 0 and 100")
+	}
+	return nil
 }
 
 // indexIntegration moves the rows by which a tenant's and a group's environments are found.
@@ -176,9 +212,12 @@ func (c *change) scopes(before, after Integration) (scopes []DerivationScope, er
 	switch {
 	case !before.Enabled && !after.Enabled:
 		return nil, nil
-	case before.Enabled && after.Enabled && before.TenantID == after.TenantID:
+	case before.Enabled && after.Enabled && before.Generation == after.Generation:
 		if err := members(after.TenantID, before.Groups, after.Groups); err != nil {
 			return nil, err
+		}
+		if before.Transitive && len(scopes) > 0 { // those who were in through a group below it
+			scopes = append(scopes, DerivationScope{})
 		}
 		err = members(after.TenantID, after.Groups, before.Groups)
 		return scopes, err

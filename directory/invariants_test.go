@@ -29,7 +29,8 @@ type books struct {
 
 // primary tables hold what is known; all others follow from them.
 var primary = []string{"settings", "organizations", "environments", "tenants", "accounts", "former", "users", "groups", "members",
-	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "derivations"}
+	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "derivations",
+	"credentials", "runs", "run_of", "run_items", "pull_state", "indirect", "taken", "group_taken", "pull_disabled"}
 
 // id reads the nth id of a key.
 func id(k string, n int) (id directory.ID) {

@@ -883,4 +883,6 @@ func testModel(t *testing.T, limits directory.Limits) {
 func TestModel(t *testing.T) { testModel(t, directory.Limits{}) }
 
 // The same with changes of integrations that take many steps, with everything else in between.
-func TestModelWithDerivations(t *testing.T) { testModel(t, directory.Limits{InlineRows: 1, StepRows: 1}) }
+func TestModelWithDerivations(t *testing.T) {
+	testModel(t, directory.Limits{InlineRows: 1, StepRows: 1})
+}

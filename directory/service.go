@@ -164,7 +164,7 @@ func (c *change) publish(e OutboxEvent) error {
 	if err != nil {
 		return err
 	}
-	e.Sequence, e.Time, e.Accesses = n, c.now, c.accesses
+	e.Sequence, e.Time, e.RunID, e.Accesses = n, c.now, c.by.RunID, c.accesses
 	return c.w.Put(tableOutbox, sequenceKey(n), encodeJSON(e))
 }
 

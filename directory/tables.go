@@ -51,6 +51,17 @@ var (
 
 	tableDerivations       = &Table{Name: "derivations"}        // environment, derivation -> Derivation
 	tablePendingDerivation = &Table{Name: "pending_derivation"} // derivation -> environment
+
+	tableCredentials = &Table{Name: "credentials"} // tenant, name -> Credential
+
+	tableRuns        = &Table{Name: "runs", Sequential: true}      // environment, run -> Run
+	tableRunOf       = &Table{Name: "run_of", Sequential: true}    // run -> environment
+	tableRunItems    = &Table{Name: "run_items", Sequential: true} // run, number -> PlanItem
+	tablePullState   = &Table{Name: "pull_state"}                  // environment -> PullState
+	tableIndirect    = &Table{Name: "indirect"}                    // environment, user, group -> generation; members of nested groups
+	tableTaken       = &Table{Name: "taken"}                       // tenant, user, group -> nothing; memberships that push took away
+	tableGroupTaken  = &Table{Name: "group_taken"}                 // tenant, externalId -> nothing; groups that push took away
+	tablePullDisable = &Table{Name: "pull_disabled"}               // tenant, user -> run; people whom a pull made inactive
 )
 
 // Tables lists every table that a back end must create.
@@ -68,4 +79,6 @@ var Tables = []*Table{
 	tableSessions, tableAccountSession,
 	tableLog, tableLogEnvironment, tableOutbox, tableAudit,
 	tableDerivations, tablePendingDerivation,
+	tableCredentials,
+	tableRuns, tableRunOf, tableRunItems, tablePullState, tableIndirect, tableTaken, tableGroupTaken, tablePullDisable,
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -29,6 +30,28 @@ type Integration struct {
 	Groups       []string `json:"groups,omitempty"`       // Groups to Sync: object ids, lower-case where they are GUIDs
 	DefaultMenus []string `json:"defaultMenus,omitempty"` // Default menu: given to a new access, never applied again
 	Periodic     bool     `json:"periodic"`               // Periodically Sync Users
+	Transitive   bool     `json:"transitive,omitempty"`   // the pull counts members of nested groups too; push never does
+	Guests       bool     `json:"guests,omitempty"`       // the pull provisions guests too
+	Paused       bool     `json:"paused,omitempty"`       // no pull runs until it is resumed
+	Hold         bool     `json:"hold,omitempty"`         // a quarantined run applies nothing at all, not even creates and updates
+	Stops        Stops    `json:"stops,omitzero"`         // prevent accidental deletions
+	// Generation rises when what nested groups give must be read anew; rows of an older one count for nothing.
+	Generation uint64 `json:"generation,omitempty"`
+}
+
+// Stops are the figures of "prevent accidental deletions": a pull stops before any deactivation
+// when it would deactivate more accesses than max(RunCount, RunPercent of the active ones), or would
+// bring those of the last 24 hours above max(DayCount, DayPercent). Zero fields take the defaults.
+type Stops struct {
+	RunCount   int `json:"runCount,omitempty"`   // default 10
+	RunPercent int `json:"runPercent,omitempty"` // default 5
+	DayCount   int `json:"dayCount,omitempty"`   // default 20
+	DayPercent int `json:"dayPercent,omitempty"` // default 10
+}
+
+// OrDefaults fills in the defaults (domain.md, "Push and pull meet").
+func (s Stops) OrDefaults() Stops {
+	return Stops{cmp.Or(s.RunCount, 10), cmp.Or(s.RunPercent, 5), cmp.Or(s.DayCount, 20), cmp.Or(s.DayPercent, 10)}
 }
 
 // Tenant is the technical link to one external directory (a Microsoft Entra tenant).
@@ -39,7 +62,33 @@ type Tenant struct {
 	DirectoryID     string      `json:"directoryId,omitempty"`     // the directory's own tenant id (GUID)
 	TrustedDomains  []string    `json:"trustedDomains,omitempty"`  // e-mail domains whose internal accounts it may adopt
 	SCIM            SCIMOptions `json:"scim"`
+	Graph           Graph       `json:"graph,omitzero"`
 	Created         time.Time   `json:"created"`
+}
+
+// Graph is the application of a tenant that synchronizes: the pull reads Microsoft Graph as it. Its
+// credential is kept apart (Credential).
+type Graph struct {
+	Cloud    string `json:"cloud,omitempty"`    // public (default), usgov, usgov-dod, china, custom
+	LoginURL string `json:"loginUrl,omitempty"` // of a custom cloud: authority host
+	GraphURL string `json:"graphUrl,omitempty"` // of a custom cloud: with the version
+	ClientID string `json:"clientId,omitempty"` // application (client) id, a GUID
+	UserName string `json:"userName,omitempty"` // what userName is made from: userPrincipalName (default) or mail
+}
+
+// Credential is what an application of a tenant proves itself with. The secret is sealed before it
+// reaches the directory; what a Sealed text means is not known here.
+type Credential struct {
+	TenantID  ID        `json:"tenantId"`
+	Name      string    `json:"name"` // graph: the application that synchronizes
+	ID        ID        `json:"id"`   // another one whenever the credential is replaced
+	Kind      string    `json:"kind"` // secret, certificate, federated
+	Sealed    string    `json:"sealed,omitempty"`
+	TokenFile string    `json:"tokenFile,omitempty"` // of federated
+	Hint      string    `json:"hint,omitempty"`      // what tells it from another: last characters, thumbprint
+	Expires   time.Time `json:"expires,omitzero"`    // zero: not known
+	Created   time.Time `json:"created"`
+	CreatedBy string    `json:"createdBy,omitempty"`
 }
 
 // SCIMOptions are a tenant's choices for its SCIM endpoint. The zero value is the default.
@@ -233,6 +282,7 @@ type Actor struct {
 	Role      Role   `json:"role"`
 	Channel   string `json:"channel"`             // scim, pull, console, cli, system
 	ID        string `json:"id,omitempty"`        // token id, account id, operating-system user
+	RunID     ID     `json:"runId,omitzero"`      // of the pull that made the change
 	RequestID string `json:"requestId,omitempty"` // of the request that carried the change
 	Address   string `json:"address,omitempty"`   // of the caller
 }
@@ -296,6 +346,7 @@ type LogEvent struct {
 	ExternalID string         `json:"externalId,omitempty"`
 	Status     Status         `json:"status"`
 	Detail     string         `json:"detail,omitempty"` // the error that the client got
+	Reason     string         `json:"reason,omitempty"` // of a change that a pull made
 	Changes    []Change       `json:"changes,omitempty"`
 	Warnings   []string       `json:"warnings,omitempty"`
 	Accesses   []AccessEffect `json:"accesses,omitempty"`
@@ -311,6 +362,7 @@ type OutboxEvent struct {
 	UserID    ID             `json:"userId,omitzero"`
 	AccountID ID             `json:"accountId,omitzero"`
 	GroupID   ID             `json:"groupId,omitzero"`
+	RunID     ID             `json:"runId,omitzero"` // of the pull that made the change
 	Active    *bool          `json:"active,omitempty"`
 	Added     []ID           `json:"membersAdded,omitempty"`
 	Removed   []ID           `json:"membersRemoved,omitempty"`

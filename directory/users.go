@@ -45,36 +45,7 @@ func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserIn
 		if err := c.hasTenant(tenant); err != nil {
 			return err
 		}
-		u = &User{TenantID: tenant, ID: s.newID(), ObjectID: objectID(in.ExternalID), Profile: in.Profile,
-			Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
-		if err := c.insert(tableUserName, textKey(tenant, c.fold(u.UserName)), u.ID[:], userNameTaken(u.UserName)); err != nil {
-			return err
-		}
-		account, adopted, err := c.accountFor(u)
-		if err != nil {
-			return err
-		}
-		u.AccountID, account.UserID = account.ID, u.ID
-		if err := c.put(row{tableUsers, key(tenant, u.ID), u.encode()}); err != nil {
-			return err
-		}
-		if err := c.indexUser(nil, u); err != nil {
-			return err
-		}
-		account.overrideBy(u, c.now)
-		if err := c.put(row{tableAccounts, key(account.ID), account.encode()}); err != nil {
-			return err
-		}
-		if adopted {
-			// What an internal user was given by hand is not derived: rule 1 takes it away.
-			if err := c.deriveUser(account, u); err != nil {
-				return err
-			}
-			if err := c.endSessions(account); err != nil {
-				return err
-			}
-		}
-		if err := c.overrideAccesses(account); err != nil {
+		if u, err = c.provision(tenant, in); err != nil {
 			return err
 		}
 		if err := c.log(userEvent(ActionCreate, u, in.Changes, in.Warnings)); err != nil {
@@ -86,6 +57,40 @@ func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserIn
 		return nil, err
 	}
 	return u, nil
+}
+
+// provision writes a new user and what follows from it, but for the log line and the event.
+func (c *change) provision(tenant ID, in UserInput) (*User, error) {
+	u := &User{TenantID: tenant, ID: c.s.newID(), ObjectID: objectID(in.ExternalID), Profile: in.Profile,
+		Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
+	if err := c.insert(tableUserName, textKey(tenant, c.fold(u.UserName)), u.ID[:], userNameTaken(u.UserName)); err != nil {
+		return nil, err
+	}
+	account, adopted, err := c.accountFor(u)
+	if err != nil {
+		return nil, err
+	}
+	u.AccountID, account.UserID = account.ID, u.ID
+	if err := c.put(row{tableUsers, key(tenant, u.ID), u.encode()}); err != nil {
+		return nil, err
+	}
+	if err := c.indexUser(nil, u); err != nil {
+		return nil, err
+	}
+	account.overrideBy(u, c.now)
+	if err := c.put(row{tableAccounts, key(account.ID), account.encode()}); err != nil {
+		return nil, err
+	}
+	if adopted {
+		// What an internal user was given by hand is not derived: rule 1 takes it away.
+		if err := c.deriveUser(account, u); err != nil {
+			return nil, err
+		}
+		if err := c.endSessions(account); err != nil {
+			return nil, err
+		}
+	}
+	return u, c.overrideAccesses(account)
 }
 
 func userNameTaken(userName string) error {
@@ -120,37 +125,41 @@ const (
 	formerByName   = "n"
 )
 
-// formerAccount finds the account on which this tenant provisioned the same person before: by
-// object id, or by userName unless both object ids are known and differ (then a userName was
-// given to another person).
+// formerAccount finds the account on which this tenant provisioned the same person before, and
+// drops what it was found by.
 func (c *change) formerAccount(u *User) (*Account, error) {
-	if !u.ObjectID.IsZero() {
-		account, object, err := c.former(u.TenantID, formerByObject+string(u.ObjectID[:]))
-		if err != nil {
-			return nil, err
-		}
-		if account != nil {
-			return account, c.forget(account, object)
-		}
-	}
-	account, object, err := c.former(u.TenantID, formerByName+c.fold(u.UserName))
+	account, object, err := c.formerOf(u.TenantID, u.ObjectID, u.UserName)
 	if account == nil || err != nil {
 		return nil, err
-	}
-	if !object.IsZero() && !u.ObjectID.IsZero() && object != u.ObjectID {
-		return nil, nil
 	}
 	return account, c.forget(account, object)
 }
 
+// formerOf finds a person whom the tenant provisioned before: by object id, or by userName unless
+// both object ids are known and differ (then a userName was given to another person). object is
+// the id that the person was remembered with.
+func (s *Snapshot) formerOf(tenant, object ID, userName string) (account *Account, remembered ID, err error) {
+	if !object.IsZero() {
+		account, remembered, err = s.former(tenant, formerByObject+string(object[:]))
+		if account != nil || err != nil {
+			return account, remembered, err
+		}
+	}
+	account, remembered, err = s.former(tenant, formerByName+s.fold(userName))
+	if account != nil && !remembered.IsZero() && !object.IsZero() && remembered != object {
+		return nil, ID{}, nil
+	}
+	return account, remembered, err
+}
+
 // former reads one row of the table of people whose SCIM user was deleted. A row counts only
 // while the account is still without a SCIM user.
-func (c *change) former(tenant ID, k string) (account *Account, object ID, err error) {
-	value, err := c.r.Get(tableFormer, textKey(tenant, k))
+func (s *Snapshot) former(tenant ID, k string) (account *Account, object ID, err error) {
+	value, err := s.r.Get(tableFormer, textKey(tenant, k))
 	if err != nil || len(value) != 32 {
 		return nil, ID{}, err
 	}
-	account, err = c.account(toID(value))
+	account, err = s.account(toID(value))
 	if err != nil || account == nil || account.TenantID != tenant || !account.UserID.IsZero() {
 		return nil, ID{}, err
 	}
@@ -159,20 +168,20 @@ func (c *change) former(tenant ID, k string) (account *Account, object ID, err e
 
 // internalAccount finds the internal account that has one of the person's e-mail addresses. It
 // may be adopted when the tenant is trusted for the domain of that address.
-func (c *change) internalAccount(u *User) (*Account, error) {
+func (s *Snapshot) internalAccount(u *User) (*Account, error) {
 	for _, email := range u.addresses() {
-		ids, err := keys(c.r, tableAccountEmail, Range{Prefix: append([]byte(c.fold(email)), 0)})
+		ids, err := keys(s.r, tableAccountEmail, Range{Prefix: append([]byte(s.fold(email)), 0)})
 		if err != nil {
 			return nil, err
 		}
 		if len(ids) == 0 {
 			continue
 		}
-		tenant, err := c.Tenant(u.TenantID)
+		tenant, err := s.Tenant(u.TenantID)
 		if err != nil {
 			return nil, err
 		}
-		account, err := c.Account(ids[0])
+		account, err := s.Account(ids[0])
 		if err != nil {
 			return nil, err
 		}
@@ -309,8 +318,6 @@ func (s *Service) UpdateUser(ctx context.Context, by Actor, tenant, id ID, fn fu
 }
 
 func (c *change) replaceUser(before, after *User, in UserInput) error {
-	after.Version++
-	after.Modified = c.now
 	old, folded := c.fold(before.UserName), c.fold(after.UserName)
 	if old != folded {
 		if err := c.insert(tableUserName, textKey(after.TenantID, folded), after.ID[:], userNameTaken(after.UserName)); err != nil {
@@ -320,13 +327,7 @@ func (c *change) replaceUser(before, after *User, in UserInput) error {
 			return err
 		}
 	}
-	if err := c.indexUser(before, after); err != nil {
-		return err
-	}
-	if err := c.put(row{tableUsers, key(after.TenantID, after.ID), after.encode()}); err != nil {
-		return err
-	}
-	action, err := c.replaceProfile(before, after)
+	action, err := c.rewriteUser(before, after)
 	if err != nil {
 		return err
 	}
@@ -334,6 +335,24 @@ func (c *change) replaceUser(before, after *User, in UserInput) error {
 		return err
 	}
 	return c.publish(OutboxEvent{Type: "user.updated", TenantID: after.TenantID, UserID: after.ID, AccountID: after.AccountID, Active: &after.Active})
+}
+
+// rewriteUser writes a changed user, all but its row by name, and what follows from the change.
+func (c *change) rewriteUser(before, after *User) (Action, error) {
+	after.Version++
+	after.Modified = c.now
+	if err := c.indexUser(before, after); err != nil {
+		return "", err
+	}
+	if err := c.put(row{tableUsers, key(after.TenantID, after.ID), after.encode()}); err != nil {
+		return "", err
+	}
+	if before.Active != after.Active {
+		if err := c.noteActivation(after); err != nil {
+			return "", err
+		}
+	}
+	return c.replaceProfile(before, after)
 }
 
 // replaceProfile carries a change of what the directory says of a person to the account, its
@@ -403,6 +422,9 @@ func (s *Service) DeleteUser(ctx context.Context, by Actor, tenant, id ID, check
 			if err := c.touchGroup(tenant, g); err != nil {
 				return err
 			}
+		}
+		if err := c.forgetTaken(tenant, id); err != nil {
+			return err
 		}
 		if err := c.indexUser(u, nil); err != nil {
 			return err

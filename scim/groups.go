@@ -40,14 +40,14 @@ func (q *request) groupInput(r reading, before *directory.Group) (directory.Grou
 	if err := q.replaces(r, q.tenant.group, old); err != nil {
 		return directory.GroupInput{}, err
 	}
-	return q.finishGroup(r.attrs, before, r.warnings), nil
+	return finishGroup(q.tenant.group, r.attrs, before, r.warnings), nil
 }
 
-func (q *request) finishGroup(attrs Value, before *directory.Group, warnings []Warning) directory.GroupInput {
+func finishGroup(rt *ResourceType, attrs Value, before *directory.Group, warnings []Warning) directory.GroupInput {
 	name, _ := attrs.Get("displayName")
 	external, _ := attrs.Get("externalId")
 	in := directory.GroupInput{DisplayName: name.Text, ExternalID: external.Text, Attributes: appendValue(nil, attrs),
-		Schemas: appendTextList(nil, q.tenant.group.schemasOf(attrs)), Warnings: warningTexts(warnings)}
+		Schemas: appendTextList(nil, rt.schemasOf(attrs)), Warnings: warningTexts(warnings)}
 	var old []byte
 	if before != nil {
 		old = before.Attributes
@@ -130,7 +130,7 @@ func (q *request) patchGroup() error {
 				return directory.GroupInput{}, err
 			}
 		}
-		return q.finishGroup(attrs, before, warnings), nil
+		return finishGroup(q.tenant.group, attrs, before, warnings), nil
 	})
 	if err != nil {
 		return err

@@ -82,14 +82,13 @@ func (q *request) userInput(r reading, before *directory.User) (directory.UserIn
 	if err := q.replaces(r, q.tenant.user, old); err != nil {
 		return directory.UserInput{}, err
 	}
-	return q.finishUser(r.attrs, before, r.warnings), nil
+	return finishUser(q.tenant.user, r.attrs, before, r.warnings), nil
 }
 
 // finishUser turns canonical attributes into what the directory keeps. A user is active unless
 // the client says otherwise; a client that does not say it of a user that exists changes nothing,
 // so that nobody who was disabled comes back by an omission.
-func (q *request) finishUser(attrs Value, before *directory.User, warnings []Warning) directory.UserInput {
-	rt := q.tenant.user
+func finishUser(rt *ResourceType, attrs Value, before *directory.User, warnings []Warning) directory.UserInput {
 	if _, said := attrs.Get("active"); !said {
 		active := before == nil || before.Active
 		attrs = setMember(rt.Core.Attributes, attrs, "active", Value{Kind: Bool, Bool: active})
@@ -135,7 +134,7 @@ func (q *request) patchUser() error {
 		if err != nil {
 			return directory.UserInput{}, err
 		}
-		return q.finishUser(attrs, before, warnings), nil
+		return finishUser(q.tenant.user, attrs, before, warnings), nil
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,639 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// The records of the pull: what its runs did and planned, and what it has to remember of an
+// environment between them. What they mean is decided in package pull; here they are kept, beside
+// the people whom they are about.
+
+// RunState tells how far a Run is.
+type RunState string
+
+// The states of a Run. All but the first are ends.
+const (
+	RunRunning     RunState = "running"
+	RunComplete    RunState = "complete"    // all that was planned and could be done is done
+	RunPreview     RunState = "preview"     // planned, nothing applied: a preview was asked for
+	RunQuarantined RunState = "quarantined" // waits for Allow once or Discard
+	RunAllowed     RunState = "allowed"     // was quarantined; another run has taken its place
+	RunDiscarded   RunState = "discarded"   // was quarantined
+	RunFailed      RunState = "failed"      // nothing was concluded from what had been read
+	RunCancelled   RunState = "cancelled"
+	RunInterrupted RunState = "interrupted" // the process ended in the middle of it
+)
+
+// RunStage is what a running Run does.
+type RunStage string
+
+// The stages of a Run, in their order.
+const (
+	StageRead    RunStage = "read"
+	StagePlan    RunStage = "plan"
+	StageConfirm RunStage = "confirm"
+	StageApply   RunStage = "apply"
+)
+
+// Trigger is what asked for a Run.
+type Trigger string
+
+// The triggers.
+const (
+	TriggerSchedule Trigger = "schedule"
+	TriggerManual   Trigger = "manual"
+	TriggerAllow    Trigger = "allow" // a quarantined plan was allowed
+)
+
+// Run is one pull of one environment.
+type Run struct {
+	ID            ID        `json:"id"`
+	EnvironmentID ID        `json:"environmentId"`
+	TenantID      ID        `json:"tenantId"`
+	Trigger       Trigger   `json:"trigger"`
+	Actor         Actor     `json:"actor"` // who asked for it
+	Preview       bool      `json:"preview,omitempty"`
+	Restore       bool      `json:"restore,omitempty"` // an operator wants back what push took away
+	State         RunState  `json:"state"`
+	Stage         RunStage  `json:"stage,omitempty"`
+	Done          int       `json:"done"`  // of the stage
+	Total         int       `json:"total"` // of the stage; 0: not known
+	Started       time.Time `json:"started"`
+	Ended         time.Time `json:"ended,omitzero"`
+	// PushSilent says that push had been silent for so long that the pull did its work; else what
+	// the pull found is drift that push has left.
+	PushSilent bool        `json:"pushSilent,omitempty"`
+	Groups     []GroupRead `json:"groups,omitempty"`
+	Pages      int         `json:"pages"`
+	Requests   int         `json:"requests"`
+	Retries    int         `json:"retries"`
+	Units      int         `json:"units"` // resource units that Graph counted
+	Counts     Counts      `json:"counts"`
+	Hash       string      `json:"hash,omitempty"`    // hex SHA-256 of what is held back; an approval is bound to it
+	Reasons    []string    `json:"reasons,omitempty"` // why it was quarantined
+	Notes      []string    `json:"notes,omitempty"`   // what an administrator should know besides
+	Error      *RunError   `json:"error,omitempty"`
+	Approval   *Approval   `json:"approval,omitempty"` // that this run used
+	// Affected counts the accesses that a quarantined run would deactivate, by environment.
+	Affected map[string]int `json:"affected,omitempty"`
+}
+
+// GroupRead is what a run read of one of the Groups to Sync.
+type GroupRead struct {
+	ObjectID string `json:"objectId"`
+	Name     string `json:"name,omitempty"`
+	People   int    `json:"people"`
+	Nested   int    `json:"nested,omitempty"` // groups among its members
+	Shared   bool   `json:"shared,omitempty"` // read by another run of the same tick
+}
+
+// Counts are the people of a plan by what is to be done, and what became of it.
+type Counts struct {
+	People     int `json:"people"` // in the groups, by the directory
+	Create     int `json:"create,omitempty"`
+	Reattach   int `json:"reattach,omitempty"`
+	Update     int `json:"update,omitempty"`
+	Grant      int `json:"grant,omitempty"`
+	Reactivate int `json:"reactivate,omitempty"`
+	Revoke     int `json:"revoke,omitempty"`
+	Deactivate int `json:"deactivate,omitempty"`
+	Conflict   int `json:"conflict,omitempty"`
+
+	Applied     int `json:"applied,omitempty"`
+	Skipped     int `json:"skipped,omitempty"`   // changed by others since the read began
+	Waiting     int `json:"waiting,omitempty"`   // a second complete read or a point read is needed
+	Withheld    int `json:"withheld,omitempty"`  // push or an operator took it away, or the account is protected
+	Held        int `json:"held,omitempty"`      // by the quarantine or the preview
+	Failed      int `json:"failed,omitempty"`    // refused when it was applied
+	Deactivated int `json:"deactivated"`         // accesses that were deactivated, of this environment
+	Approved    int `json:"approved,omitempty"`  // those of them that a person has allowed
+	Unchanged   int `json:"unchanged,omitempty"` // people of whom nothing differs
+}
+
+// Drift is the number of people whom push has left other than the directory says.
+func (c *Counts) Drift() int {
+	return c.Create + c.Reattach + c.Update + c.Grant + c.Reactivate + c.Revoke + c.Deactivate
+}
+
+// RunError says why a run failed.
+type RunError struct {
+	Class     string `json:"class"`
+	Detail    string `json:"detail"` // safe to show, says what to do
+	Code      string `json:"code,omitempty"`
+	RequestID string `json:"requestId,omitempty"`
+}
+
+// Approval allows the plan with that hash once, for 24 hours.
+type Approval struct {
+	RunID   ID        `json:"runId"` // the quarantined run
+	Hash    string    `json:"hash"`
+	By      Actor     `json:"by"`
+	Reason  string    `json:"reason"`
+	Given   time.Time `json:"given"`
+	Expires time.Time `json:"expires"`
+	Restore bool      `json:"restore,omitempty"`
+}
+
+// ApprovalLife is how long an approval may be used.
+const ApprovalLife = 24 * time.Hour
+
+// Absence is a person whom one complete read did not find in a group.
+type Absence struct {
+	UserID  ID `json:"userId"`
+	GroupID ID `json:"groupId,omitzero"` // zero: the directory said that the person is disabled
+}
+
+// PullState is what the pull remembers of an environment.
+type PullState struct {
+	EnvironmentID ID        `json:"environmentId"`
+	Next          time.Time `json:"next,omitzero"`      // of the next scheduled run
+	NotBefore     time.Time `json:"notBefore,omitzero"` // Graph asked to wait until then
+	Failures      int       `json:"failures,omitempty"` // in a row
+	LastRun       ID        `json:"lastRun,omitzero"`
+	LastSuccess   time.Time `json:"lastSuccess,omitzero"`
+	Quarantined   ID        `json:"quarantined,omitzero"` // the run that waits for a person
+	Approval      *Approval `json:"approval,omitempty"`
+	// Settings is the fingerprint under which a plan was last applied or found empty.
+	Settings string `json:"settings,omitempty"`
+	// DirectoryID and Cloud are those of the first success, so that another directory is noticed.
+	DirectoryID string `json:"directoryId,omitempty"`
+	Cloud       string `json:"cloud,omitempty"`
+	// Absent are those whom the last complete read did not find, not confirmed so far; Read is that run.
+	Absent []Absence `json:"absent,omitempty"`
+	// Conflicts are the texts of the conflicts that the log has been told of, so that it is told once.
+	Conflicts map[string]string `json:"conflicts,omitempty"`
+}
+
+// ItemKind is what is to be done with a person.
+type ItemKind string
+
+// The kinds of PlanItem. An item of one kind may carry changes that would make another by
+// themselves: who leaves and has a new name is one revoke with the name among its changes.
+const (
+	ItemCreate     ItemKind = "create"
+	ItemReattach   ItemKind = "re-attach"
+	ItemUpdate     ItemKind = "update"
+	ItemGrant      ItemKind = "grant"
+	ItemReactivate ItemKind = "re-activate"
+	ItemRevoke     ItemKind = "revoke"
+	ItemDeactivate ItemKind = "deactivate"
+	ItemConflict   ItemKind = "conflict"
+)
+
+// Destructive reports whether an item of the kind may take an access away.
+func (k ItemKind) Destructive() bool { return k == ItemRevoke || k == ItemDeactivate }
+
+// Outcome is what became of a PlanItem.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomePlanned  Outcome = "planned"
+	OutcomeApplied  Outcome = "applied"
+	OutcomeSkipped  Outcome = "skipped"  // push or another change was later than the read
+	OutcomeWaiting  Outcome = "waiting"  // for a second complete read
+	OutcomeWithheld Outcome = "withheld" // not the pull's to do
+	OutcomeHeld     Outcome = "held"     // by the quarantine or the preview
+	OutcomeConflict Outcome = "conflict"
+	OutcomeFailed   Outcome = "failed"
+)
+
+// PlanItem is one person of a plan.
+type PlanItem struct {
+	Number   uint64   `json:"number"` // from 1
+	Kind     ItemKind `json:"kind"`
+	ObjectID ID       `json:"objectId,omitzero"`
+	UserID   ID       `json:"userId,omitzero"`
+	UserName string   `json:"userName"`
+	Name     string   `json:"name,omitempty"`
+	Changes  []Change `json:"changes,omitempty"` // old and new value; groups by their names
+	Reason   string   `json:"reason"`
+	Evidence string   `json:"evidence,omitempty"` // of a deactivation: what confirmed it
+	Outcome  Outcome  `json:"outcome"`
+	Detail   string   `json:"detail,omitempty"` // why the outcome is what it is
+	// Accesses are what the change did once it was applied.
+	Accesses []AccessEffect `json:"accesses,omitempty"`
+}
+
+// Runs lists the runs of an environment, newest first.
+func (s *Snapshot) Runs(environment ID, fn func(*Run) bool) error {
+	return list(s.r, tableRuns, Range{Prefix: key(environment), Reverse: true}, jsonRow[Run], fn)
+}
+
+// Run returns a run.
+func (s *Snapshot) Run(id ID) (*Run, error) {
+	env, err := s.r.Get(tableRunOf, key(id))
+	if err != nil || env == nil {
+		return found[Run](nil, err, "run")
+	}
+	run, err := get(s.r, tableRuns, key(toID(env), id), decodeJSON[Run])
+	return found(run, err, "run")
+}
+
+// PlanItems lists the items of a run's plan beyond the one of that number; 0: from the start.
+func (s *Snapshot) PlanItems(run ID, after uint64, fn func(*PlanItem) bool) error {
+	return list(s.r, tableRunItems, numberRange(run, after, false), jsonRow[PlanItem], fn)
+}
+
+// PullState returns what the pull remembers of an environment; empty when it never ran.
+func (s *Snapshot) PullState(environment ID) (*PullState, error) {
+	st, err := get(s.r, tablePullState, key(environment), decodeJSON[PullState])
+	if err == nil && st == nil {
+		st = &PullState{EnvironmentID: environment}
+	}
+	return st, err
+}
+
+// Credential returns a tenant's credential of that name.
+func (s *Snapshot) Credential(tenant ID, name string) (*Credential, error) {
+	c, err := get(s.r, tableCredentials, textKey(tenant, name), decodeJSON[Credential])
+	return found(c, err, "credential "+name)
+}
+
+// Credentials lists the credentials of all tenants.
+func (s *Snapshot) Credentials() (all []*Credential, err error) {
+	err = list(s.r, tableCredentials, Range{}, jsonRow[Credential], func(c *Credential) bool {
+		all = append(all, c)
+		return true
+	})
+	return all, err
+}
+
+// PushSeen returns when a request of the tenant's push was last seen, to the minute; zero: never.
+func (s *Snapshot) PushSeen(tenant ID) (last time.Time, err error) {
+	err = list(s.r, tableTokens, Range{Prefix: key(tenant)}, jsonRow[Token], func(t *Token) bool {
+		if t.LastUsed.After(last) {
+			last = t.LastUsed
+		}
+		return true
+	})
+	return last, err
+}
+
+// IsIndirect reports whether the pull has seen a user in a group through a nested one, where the
+// environment counts that.
+func (s *Snapshot) IsIndirect(env *Environment, user, group ID) (bool, error) {
+	if !env.Integration.Transitive {
+		return false, nil
+	}
+	v, err := s.r.Get(tableIndirect, key(env.ID, user, group))
+	return bytes.Equal(v, sequenceKey(env.Integration.Generation)), err
+}
+
+// Indirect lists the users whom the pull has seen in a group through a nested one, as IsIndirect
+// counts them.
+func (s *Snapshot) Indirect(env *Environment, fn func(user, group ID) bool) error {
+	if !env.Integration.Transitive {
+		return nil
+	}
+	now := sequenceKey(env.Integration.Generation)
+	return s.r.Scan(tableIndirect, Range{Prefix: key(env.ID)}, func(k, v []byte) bool {
+		return !bytes.Equal(v, now) || fn(toID(k[16:32]), lastID(k))
+	})
+}
+
+// TakenByPush reports whether the last change of a membership was that push took the user out of
+// the group.
+func (s *Snapshot) TakenByPush(tenant, user, group ID) (bool, error) {
+	v, err := s.r.Get(tableTaken, key(tenant, user, group))
+	return v != nil, err
+}
+
+// GroupTakenByPush reports whether push deleted the last group of that externalId.
+func (s *Snapshot) GroupTakenByPush(tenant ID, externalID string) (bool, error) {
+	v, err := s.r.Get(tableGroupTaken, textKey(tenant, foldObjectID(externalID)))
+	return v != nil, err
+}
+
+// DisabledByPull reports whether it was a pull that made an inactive user inactive.
+func (s *Snapshot) DisabledByPull(tenant, user ID) (bool, error) {
+	v, err := s.r.Get(tablePullDisable, key(tenant, user))
+	return v != nil, err
+}
+
+// FormerPerson returns the account on which the tenant provisioned a person before whose SCIM user
+// is gone, nil when there is none; found as CreateUser finds it.
+func (s *Snapshot) FormerPerson(tenant, object ID, userName string) (*Account, error) {
+	account, _, err := s.formerOf(tenant, object, userName)
+	return account, err
+}
+
+// noteActivation keeps who made a user inactive: what the pull did it may undo, what push did it
+// may not.
+func (c *change) noteActivation(u *User) error {
+	k := key(u.TenantID, u.ID)
+	if !u.Active && !c.by.RunID.IsZero() {
+		return c.put(row{tablePullDisable, k, c.by.RunID[:]})
+	}
+	return c.w.Delete(tablePullDisable, k)
+}
+
+// forgetTaken drops what is remembered of a user who goes.
+func (c *change) forgetTaken(tenant, user ID) error {
+	groups, err := keys(c.r, tableTaken, Range{Prefix: key(tenant, user)})
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if err := c.w.Delete(tableTaken, key(tenant, user, g)); err != nil {
+			return err
+		}
+	}
+	return c.w.Delete(tablePullDisable, key(tenant, user))
+}
+
+// SaveRun writes a run and, where it is given, what the pull remembers of its environment, as one
+// change.
+func (s *Service) SaveRun(ctx context.Context, run *Run, state *PullState) error {
+	return s.update(ctx, run.Actor, func(c *change) error {
+		if err := c.put(row{tableRuns, key(run.EnvironmentID, run.ID), encodeJSON(run)}, row{tableRunOf, key(run.ID), run.EnvironmentID[:]}); err != nil {
+			return err
+		}
+		if state == nil {
+			return nil
+		}
+		return c.put(row{tablePullState, key(run.EnvironmentID), encodeJSON(state)})
+	})
+}
+
+// UpdatePullState changes what the pull remembers of an environment: fn edits it.
+func (s *Service) UpdatePullState(ctx context.Context, environment ID, fn func(*PullState) error) error {
+	return s.update(ctx, Actor{Role: RoleSystem, Channel: "pull"}, func(c *change) error {
+		if _, err := c.Environment(environment); err != nil {
+			return err
+		}
+		before, err := c.r.Get(tablePullState, key(environment))
+		if err != nil {
+			return err
+		}
+		before = bytes.Clone(before)
+		state, err := c.PullState(environment)
+		if err != nil {
+			return err
+		}
+		if err := fn(state); err != nil {
+			return err
+		}
+		state.EnvironmentID = environment
+		after := encodeJSON(state)
+		if bytes.Equal(before, after) {
+			return nil
+		}
+		return c.put(row{tablePullState, key(environment), after})
+	})
+}
+
+// SaveItems writes items of a run's plan, replacing those of the same numbers.
+func (s *Service) SaveItems(ctx context.Context, run ID, items []PlanItem) error {
+	return s.update(ctx, Actor{Role: RoleSystem, Channel: "pull"}, func(c *change) error {
+		for i := range items {
+			if err := c.putItem(run, &items[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (c *change) putItem(run ID, item *PlanItem) error {
+	return c.put(row{tableRunItems, numberKey(run, item.Number), encodeJSON(item)})
+}
+
+// AllowRun approves the plan of a quarantined run once. The next run may apply a plan of the same
+// hash within ApprovalLife. Errors: Forbidden; Invalid without a reason or for another hash than the
+// run's; Conflict when the run does not wait for an approval, or has waited for longer than that.
+func (s *Service) AllowRun(ctx context.Context, by Actor, run ID, hash, reason string) (*Run, error) {
+	return s.decideRun(ctx, by, run, func(c *change, r *Run, state *PullState) error {
+		reason, err := cleanName("reason", reason)
+		if err != nil {
+			return failf(Invalid, "reason", "say why this is right: the reason is kept with the approval")
+		}
+		if r.Restore && by.Role != RoleOperator {
+			return failf(Forbidden, "", "an operator alone may bring back what push took away")
+		}
+		if hash != r.Hash {
+			return failf(Invalid, "hash", "the hash is not that of the plan of this run: look at the plan again")
+		}
+		if !c.now.Before(r.Ended.Add(ApprovalLife)) {
+			return failf(Conflict, "", "this plan is older than 24 hours: press Sync to have a new one")
+		}
+		r.State = RunAllowed
+		state.Approval = &Approval{RunID: r.ID, Hash: r.Hash, By: by, Reason: reason, Given: c.now, Expires: c.now.Add(ApprovalLife), Restore: r.Restore}
+		return c.audit("run.allow", r.ID.String(), state.Approval)
+	})
+}
+
+// DiscardRun drops the plan of a quarantined run: nothing of it is done, and the next run plans
+// anew. Errors: as AllowRun.
+func (s *Service) DiscardRun(ctx context.Context, by Actor, run ID, reason string) (*Run, error) {
+	return s.decideRun(ctx, by, run, func(c *change, r *Run, state *PullState) error {
+		r.State = RunDiscarded
+		return c.audit("run.discard", r.ID.String(), map[string]any{"environment": r.EnvironmentID, "hash": r.Hash, "reason": reason})
+	})
+}
+
+func (s *Service) decideRun(ctx context.Context, by Actor, id ID, fn func(*change, *Run, *PullState) error) (*Run, error) {
+	if err := require(by, RoleEnvironment, RoleOperator); err != nil {
+		return nil, err
+	}
+	var run *Run
+	err := s.update(ctx, by, func(c *change) (err error) {
+		if run, err = c.Run(id); err != nil {
+			return err
+		}
+		state, err := c.PullState(run.EnvironmentID)
+		if err != nil {
+			return err
+		}
+		if run.State != RunQuarantined || state.Quarantined != run.ID {
+			return failf(Conflict, "", "this run does not wait for a decision: it is %s", run.State)
+		}
+		state.Quarantined = ID{}
+		if err := fn(c, run, state); err != nil {
+			return err
+		}
+		return c.put(row{tableRuns, key(run.EnvironmentID, run.ID), encodeJSON(run)}, row{tablePullState, key(run.EnvironmentID), encodeJSON(state)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return run, nil
+}
+
+// pruneRows bounds what one step of PruneRuns removes.
+const pruneRows = 2000
+
+// PruneRuns removes the runs that ended before a time, with their plans, in small steps, and
+// returns how many. The last run of an environment and one that waits for a decision stay.
+func (s *Service) PruneRuns(ctx context.Context, before time.Time) (pruned int, err error) {
+	for {
+		var n int
+		err := s.update(ctx, Actor{Role: RoleSystem, Channel: "system"}, func(c *change) (err error) {
+			n, err = c.pruneRun(before)
+			return err
+		})
+		if err != nil || n < 0 {
+			return pruned, err
+		}
+		pruned += n
+	}
+}
+
+// pruneRun removes a part of one run: it returns 1 when the run is gone, 0 when some of it is
+// left, -1 when there is no run to remove.
+func (c *change) pruneRun(before time.Time) (int, error) {
+	var old *Run
+	var failed error
+	err := list(c.r, tableRuns, Range{}, jsonRow[Run], func(r *Run) bool {
+		if r.State == RunRunning || !r.Ended.Before(before) {
+			return true
+		}
+		state, err := c.PullState(r.EnvironmentID)
+		if err != nil {
+			failed = err
+			return false
+		}
+		if state.LastRun == r.ID || state.Quarantined == r.ID {
+			return true
+		}
+		old = r
+		return false
+	})
+	if err = errors.Join(failed, err); err != nil || old == nil {
+		return -1, err
+	}
+	var rows []row
+	err = c.r.Scan(tableRunItems, Range{Prefix: key(old.ID)}, func(k, _ []byte) bool {
+		rows = append(rows, row{table: tableRunItems, key: bytes.Clone(k)})
+		return len(rows) < pruneRows
+	})
+	if err != nil {
+		return -1, err
+	}
+	done := 0
+	if len(rows) < pruneRows {
+		rows = append(rows, row{table: tableRuns, key: key(old.EnvironmentID, old.ID)}, row{table: tableRunOf, key: key(old.ID)})
+		done = 1
+	}
+	return done, c.delete(rows...)
+}
+
+// SetCredential keeps a credential of a tenant in place of the one of the same name.
+func (s *Service) SetCredential(ctx context.Context, by Actor, cred Credential) (*Credential, error) {
+	if err := require(by, RolePartner, RoleOperator); err != nil {
+		return nil, err
+	}
+	if checkText("name", cred.Name) != nil || cred.Name == "" || cred.Sealed == "" && cred.TokenFile == "" {
+		return nil, failf(Invalid, "credential", "a credential needs a name and a secret, or the file of a token")
+	}
+	err := s.update(ctx, by, func(c *change) error {
+		tenant, err := c.Tenant(cred.TenantID)
+		if err != nil {
+			return err
+		}
+		cred.ID, cred.Created, cred.CreatedBy = s.newID(), c.now, by.ID
+		if err := c.put(row{tableCredentials, textKey(cred.TenantID, cred.Name), encodeJSON(cred)}); err != nil {
+			return err
+		}
+		return c.audit("credential.set", tenant.Name, cred.public())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &cred, nil
+}
+
+// public is a credential as the audit may show it.
+func (c Credential) public() json.RawMessage {
+	c.Sealed = ""
+	return encodeJSON(c)
+}
+
+// RemoveCredential removes a credential of a tenant.
+func (s *Service) RemoveCredential(ctx context.Context, by Actor, tenant ID, name string) error {
+	if err := require(by, RolePartner, RoleOperator); err != nil {
+		return err
+	}
+	return s.update(ctx, by, func(c *change) error {
+		t, err := c.Tenant(tenant)
+		if err != nil {
+			return err
+		}
+		cred, err := c.Credential(tenant, name)
+		if err != nil {
+			return err
+		}
+		if err := c.w.Delete(tableCredentials, textKey(tenant, name)); err != nil {
+			return err
+		}
+		return c.audit("credential.remove", t.Name, cred.public())
+	})
+}
+
+// ResealCredentials seals every credential again: fn gets one and returns its new sealed text. All of
+// them change, or none when fn refuses one. It returns how many there were to change.
+func (s *Service) ResealCredentials(ctx context.Context, by Actor, fn func(*Credential) (string, error)) (n int, err error) {
+	if err := require(by, RoleOperator); err != nil {
+		return 0, err
+	}
+	err = s.update(ctx, by, func(c *change) error {
+		n = 0
+		all, err := c.Credentials()
+		if err != nil {
+			return err
+		}
+		for _, cred := range all {
+			if cred.Sealed == "" {
+				continue
+			}
+			sealed, err := fn(cred)
+			if err != nil {
+				return err
+			}
+			if sealed == cred.Sealed {
+				continue
+			}
+			cred.Sealed = sealed
+			n++
+			if err := c.put(row{tableCredentials, textKey(cred.TenantID, cred.Name), encodeJSON(cred)}); err != nil {
+				return err
+			}
+		}
+		if n == 0 {
+			return nil
+		}
+		return c.audit("credential.reseal", "all", map[string]int{"credentials": n})
+	})
+	return n, err
+}
+
+// ProtectAccount sets or lifts the protection of an account: a protected account is never adopted,
+// and no pull takes anything from it.
+func (s *Service) ProtectAccount(ctx context.Context, by Actor, id ID, protected bool) (*Account, error) {
+	if err := require(by, RoleOperator); err != nil {
+		return nil, err
+	}
+	var a *Account
+	err := s.update(ctx, by, func(c *change) (err error) {
+		if a, err = c.Account(id); err != nil || a.Protected == protected {
+			return err
+		}
+		a.Protected = protected
+		if err := c.put(row{tableAccounts, key(id), a.encode()}); err != nil {
+			return err
+		}
+		action := "account.protect"
+		if !protected {
+			action = "account.unprotect"
+		}
+		return c.audit(action, id.String(), nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
