@@ -16,20 +16,23 @@ import (
 	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/pull"
 )
 
 // admin serves the operator's operations. Whoever reaches it is an operator: it is served on a
 // socket that the system lets only its owner open, or within the operator's own process.
 type admin struct {
 	service *directory.Service
+	pull    *pull.Reconciler
+	secrets *secrets
 	now     func() time.Time
 	version string
 	url     func() string // by which SCIM clients reach the server
 	status  func() Status // nil: no server runs
 }
 
-func newAdmin(service *directory.Service, o Options, url func() string) *admin {
-	return &admin{service: service, now: o.Now, version: o.Version, url: url}
+func newAdmin(service *directory.Service, p *pull.Reconciler, s *secrets, o Options, url func() string) *admin {
+	return &admin{service: service, pull: p, secrets: s, now: o.Now, version: o.Version, url: url}
 }
 
 // operation is an Operation behind the type of its input.
@@ -80,6 +83,19 @@ var operations = func() map[string]operation {
 	add(handle(DerivationShow, (*admin).showDerivation))
 	add(handle(AuditVerify, (*admin).verifyAudit))
 	add(handle(ServerStatus, (*admin).serverStatus))
+	add(handle(SyncStart, (*admin).startSync))
+	add(handle(RunList, (*admin).listRuns))
+	add(handle(RunShow, (*admin).showRun))
+	add(handle(RunAllow, (*admin).allowRun))
+	add(handle(RunDiscard, (*admin).discardRun))
+	add(handle(RunCancel, (*admin).cancelRun))
+	add(handle(PullStatus, (*admin).pullStatus))
+	add(handle(CredentialSet, (*admin).setCredential))
+	add(handle(CredentialRemove, (*admin).removeCredential))
+	add(handle(CredentialTest, (*admin).testCredential))
+	add(handle(CredentialList, (*admin).listCredentials))
+	add(handle(SecretsRotate, (*admin).rotateSecrets))
+	add(handle(AccountProtect, (*admin).protectAccount))
 	return all
 }()
 

@@ -125,16 +125,26 @@ type Integration struct {
 	Groups       []string `json:"groups"`       // Groups to Sync: object ids
 	DefaultMenus []string `json:"defaultMenus"` // of new accesses
 	Periodic     bool     `json:"periodic"`
+	Transitive   bool     `json:"transitive"` // the pull counts members of nested groups too; push never does
+	Guests       bool     `json:"guests"`     // the pull provisions guests too
+	Paused       bool     `json:"paused"`     // no pull runs
+	Hold         bool     `json:"hold"`       // a quarantined run applies nothing at all
+	Stops        Stops    `json:"stops"`      // as they are in force
 }
 
 // IntegrationInput changes the integration of an environment. What is null stays.
 type IntegrationInput struct {
-	Environment  string    `json:"environment"` // Ref
-	Enabled      *bool     `json:"enabled,omitempty"`
-	Tenant       *string   `json:"tenant,omitempty"` // Ref
-	Groups       *[]string `json:"groups,omitempty"`
-	DefaultMenus *[]string `json:"defaultMenus,omitempty"`
-	Periodic     *bool     `json:"periodic,omitempty"`
+	Environment  string      `json:"environment"` // Ref
+	Enabled      *bool       `json:"enabled,omitempty"`
+	Tenant       *string     `json:"tenant,omitempty"` // Ref
+	Groups       *[]string   `json:"groups,omitempty"`
+	DefaultMenus *[]string   `json:"defaultMenus,omitempty"`
+	Periodic     *bool       `json:"periodic,omitempty"`
+	Transitive   *bool       `json:"transitive,omitempty"`
+	Guests       *bool       `json:"guests,omitempty"`
+	Paused       *bool       `json:"paused,omitempty"`
+	Hold         *bool       `json:"hold,omitempty"`
+	Stops        StopsChange `json:"stops,omitzero"`
 }
 
 // IntegrationResult is an environment and the run that is under way because of the change, if it
@@ -180,23 +190,25 @@ type TenantInput struct {
 
 // Tenant is the link to an external directory.
 type Tenant struct {
-	ID                string    `json:"id"`
-	Name              string    `json:"name"`
-	TenantURL         string    `json:"tenantUrl"` // for Entra's setup page
-	TokenURL          string    `json:"tokenUrl"`  // OAuth 2.0 token endpoint
-	Organizations     []Named   `json:"organizations"`
-	Environments      []Named   `json:"environments"` // that are joined to it
-	DirectoryID       string    `json:"directoryId"`
-	TrustedDomains    []string  `json:"trustedDomains"`
-	Strict            bool      `json:"strict"`
-	UserPatch         int       `json:"userPatch"`         // status of a PATCH of a user: 200 or 204
-	GroupPatch        int       `json:"groupPatch"`        // status of a PATCH of a group: 200 or 204
-	RequestsPerSecond int       `json:"requestsPerSecond"` // 0: the server's default
-	Burst             int       `json:"burst"`             // 0: the server's default
-	Extensions        []string  `json:"extensions"`        // URNs
-	Users             int64     `json:"users"`
-	Groups            int64     `json:"groups"`
-	Created           time.Time `json:"created"`
+	ID                string      `json:"id"`
+	Name              string      `json:"name"`
+	TenantURL         string      `json:"tenantUrl"` // for Entra's setup page
+	TokenURL          string      `json:"tokenUrl"`  // OAuth 2.0 token endpoint
+	Organizations     []Named     `json:"organizations"`
+	Environments      []Named     `json:"environments"` // that are joined to it
+	DirectoryID       string      `json:"directoryId"`
+	TrustedDomains    []string    `json:"trustedDomains"`
+	Strict            bool        `json:"strict"`
+	UserPatch         int         `json:"userPatch"`         // status of a PATCH of a user: 200 or 204
+	GroupPatch        int         `json:"groupPatch"`        // status of a PATCH of a group: 200 or 204
+	RequestsPerSecond int         `json:"requestsPerSecond"` // 0: the server's default
+	Burst             int         `json:"burst"`             // 0: the server's default
+	Extensions        []string    `json:"extensions"`        // URNs
+	Graph             Graph       `json:"graph"`
+	Credential        *Credential `json:"credential,omitempty"` // of the application that synchronizes
+	Users             int64       `json:"users"`
+	Groups            int64       `json:"groups"`
+	Created           time.Time   `json:"created"`
 }
 
 // TenantChange changes a tenant. What is null stays.
@@ -212,6 +224,7 @@ type TenantChange struct {
 	Burst             *int              `json:"burst,omitempty"`             // 0: the server's default
 	Extensions        []json.RawMessage `json:"extensions,omitempty"`        // SCIM Schema resources; each replaces the one of its URN
 	RemoveExtensions  []string          `json:"removeExtensions,omitempty"`  // URNs
+	Graph             GraphChange       `json:"graph,omitzero"`
 }
 
 // NewToken is a token with its secret, which is shown here and never again.
@@ -334,6 +347,7 @@ type User struct {
 	Email      string    `json:"email"`
 	Tenant     *Named    `json:"tenant,omitempty"` // that manages the account; none: an internal user
 	SCIMID     string    `json:"scimId,omitempty"` // none: not provisioned at present
+	Protected  bool      `json:"protected"`        // no directory takes anything from it
 	ExternalID string    `json:"externalId,omitempty"`
 	Active     *bool     `json:"active,omitempty"` // as the directory says
 	Groups     []Named   `json:"groups,omitempty"` // when one user is shown
@@ -409,12 +423,14 @@ type LogEvent struct {
 	Channel    string         `json:"channel"`
 	Actor      string         `json:"actor,omitempty"`
 	RequestID  string         `json:"requestId,omitempty"`
+	RunID      string         `json:"runId,omitempty"` // of the pull that made the change
 	Action     string         `json:"action"`
 	TargetType string         `json:"targetType"`
 	Target     Named          `json:"target"`
 	ExternalID string         `json:"externalId,omitempty"`
 	Status     string         `json:"status"` // success, warning, failure
 	Detail     string         `json:"detail,omitempty"`
+	Reason     string         `json:"reason,omitempty"` // of a change that a pull made
 	Changes    []Change       `json:"changes,omitempty"`
 	Warnings   []string       `json:"warnings,omitempty"`
 	Accesses   []AccessEffect `json:"accesses,omitempty"`

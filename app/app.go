@@ -24,6 +24,7 @@ import (
 
 	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/scim"
 	"github.com/bizzstream/bizzscim/store"
 )
@@ -37,6 +38,7 @@ type Options struct {
 	Version string              // of the program; default "dev"
 	Store   directory.Store     // default: the store in the data folder; App closes it
 	Client  *http.Client        // for calls to federated issuers; default: one with a time limit
+	Connect pull.Connector      // opens the directory that a pull reads; nil: this program cannot pull
 }
 
 // App is the running program. Its life is New, Start, Wait, Close.
@@ -49,6 +51,8 @@ type App struct {
 	bearer  *auth.Bearer
 	scim    *scim.Handler
 	admin   *admin
+	pull    *pull.Reconciler
+	secrets *secrets
 	proxies proxies
 	metrics *metrics
 	handler http.Handler
@@ -145,10 +149,15 @@ func New(c Config, o Options) (*App, error) {
 		Now: o.Now,
 		Log: o.Logger,
 	})
-	a.admin = newAdmin(a.service, o, a.url)
+	a.secrets = newSecrets(c, a.service)
+	if a.pull, err = newReconciler(c, o, a.service, a.secrets, a.pullEnded); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	a.admin = newAdmin(a.service, a.pull, a.secrets, o, a.url)
 	a.admin.status = a.status
 	if c.MetricsListen != "" {
 		a.metrics = newMetrics(o.Version, a.store.Stats, func() bool { return a.ready(context.Background()) == "" })
+		a.metrics.watchPull(a.pull, a.service, a.options.Now)
 	}
 	a.handler = &edge{next: a.routes(), log: a.log, now: o.Now, proxies: a.proxies, metrics: a.metrics,
 		headerBytes: l.HeaderBytes, headerCount: l.HeaderCount, https: strings.HasPrefix(c.BaseURL, "https:")}
@@ -179,12 +188,17 @@ func text(w http.ResponseWriter, status int, s string) {
 	_, _ = w.Write([]byte(s + "\n"))
 }
 
+// serveReady answers what a load balancer asks. What is wrong with a pull does not make the server
+// unready: it serves on, and no other server would do better. With ?verbose a second line tells it.
 func (a *App) serveReady(w http.ResponseWriter, r *http.Request) {
+	status, answer := http.StatusOK, "ok"
 	if reason := a.ready(r.Context()); reason != "" {
-		text(w, http.StatusServiceUnavailable, reason)
-		return
+		status, answer = http.StatusServiceUnavailable, reason
 	}
-	text(w, http.StatusOK, "ok")
+	if r.URL.Query().Has("verbose") {
+		answer += "\n" + a.pullSummary(r.Context())
+	}
+	text(w, status, answer)
 }
 
 // ready says why the server should get no requests; empty when it should.
@@ -282,6 +296,8 @@ func (a *App) Start(ctx context.Context) error {
 	a.workers.Go(func() { a.bearer.Run(work, report("the use of a token could not be noted")) })
 	a.workers.Go(func() { a.scim.Run(work, report("a failed request could not be logged")) })
 	a.workers.Go(func() { a.watchStore(work) })
+	a.workers.Go(func() { a.pull.Work(work) })
+	a.workers.Go(func() { a.watchCredentials(work) })
 
 	a.serve(l, a.server(a.handler))
 	operator := a.server(a.admin)
@@ -372,6 +388,7 @@ func (a *App) close(ctx context.Context) error {
 	if a.stop != nil {
 		a.stop()
 	}
+	a.pull.Close() // runs end at their next safe point, between two people
 	a.workers.Wait()
 	if err := a.store.Close(); err != nil {
 		problems = append(problems, err)

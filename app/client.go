@@ -93,6 +93,11 @@ func connectStore(ctx context.Context, c Config, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys := newSecrets(c, service)
+	reconciler, err := newReconciler(c, o, service, keys, nil)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var worker sync.WaitGroup
 	worker.Go(func() {
@@ -104,7 +109,8 @@ func connectStore(ctx context.Context, c Config, o Options) (*Client, error) {
 		}
 		return localURL(c.Listen)
 	}
-	return &Client{admin: newAdmin(service, o, url), close: func() error {
+	return &Client{admin: newAdmin(service, reconciler, keys, o, url), close: func() error {
+		reconciler.Close() // a run that is still under way is interrupted
 		stop()
 		worker.Wait()
 		return st.Close()

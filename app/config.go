@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/vault"
 )
 
 // EnvPrefix starts the name of every environment variable that is read: "limits.body_bytes" of
@@ -39,6 +41,8 @@ type Config struct {
 	Log            LogConfig     `yaml:"log" envPrefix:"LOG_"`
 	Limits         Limits        `yaml:"limits" envPrefix:"LIMITS_"`
 	Timeouts       Timeouts      `yaml:"timeouts" envPrefix:"TIMEOUTS_"`
+	Pull           PullConfig    `yaml:"pull" envPrefix:"PULL_"`
+	Secrets        SecretsConfig `yaml:"secrets" envPrefix:"SECRETS_"`
 }
 
 // LogConfig is what is logged and how.
@@ -71,6 +75,40 @@ type Timeouts struct {
 	Write      time.Duration `yaml:"write" env:"WRITE"`             // from the end of the headers to the end of the answer; default 30 s
 	Idle       time.Duration `yaml:"idle" env:"IDLE"`               // between requests; default 120 s
 }
+
+// PullConfig is when and how environments are pulled.
+type PullConfig struct {
+	Interval    time.Duration `yaml:"interval" env:"INTERVAL"`         // between the runs of an environment, 10 % more or less; default 15 min
+	Deadline    time.Duration `yaml:"deadline" env:"DEADLINE"`         // of one run, below the interval; default 10 min
+	SilentAfter time.Duration `yaml:"silent_after" env:"SILENT_AFTER"` // without a request from a tenant, its push counts as silent; default 2 h
+	KeepDays    int           `yaml:"keep_days" env:"KEEP_DAYS"`       // runs and their plans are kept; default 90
+	Tenants     int           `yaml:"tenants" env:"TENANTS"`           // pulled at the same time; default 4
+	CAFile      string        `yaml:"ca_file" env:"CA_FILE"`           // PEM of certificates that are trusted beside the system's, for a custom cloud
+}
+
+// SecretsConfig names the keys that seal secrets at rest.
+type SecretsConfig struct {
+	KeyFile string `yaml:"key_file" env:"KEY_FILE"` // mode 0600; made when it is first needed; default secrets.key in the data folder
+	Key     Secret `yaml:"-" env:"KEY"`             // the text of a key file, in its place: from the environment alone
+}
+
+// Secret is a setting that is never printed.
+type Secret string
+
+const redacted = "(redacted)"
+
+// Format keeps the secret out of every verb of fmt.
+func (s Secret) Format(f fmt.State, _ rune) {
+	if s != "" {
+		fmt.Fprint(f, redacted)
+	}
+}
+
+// MarshalText keeps the secret out of JSON, YAML and logs.
+func (s Secret) MarshalText() ([]byte, error) { return fmt.Append(nil, s), nil }
+
+// LogValue keeps the secret out of logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
 
 // Source names where a configuration comes from. Later sources win: defaults, File, Environ, Flags.
 type Source struct {
@@ -221,6 +259,12 @@ func (c Config) orDefaults() Config {
 	t.Read = cmp.Or(t.Read, 30*time.Second)
 	t.Write = cmp.Or(t.Write, 30*time.Second)
 	t.Idle = cmp.Or(t.Idle, 120*time.Second)
+	p := &c.Pull
+	p.Interval = cmp.Or(p.Interval, 15*time.Minute)
+	p.Deadline = cmp.Or(p.Deadline, min(10*time.Minute, p.Interval*2/3))
+	p.SilentAfter = cmp.Or(p.SilentAfter, 2*time.Hour)
+	p.KeepDays = cmp.Or(p.KeepDays, 90)
+	p.Tenants = cmp.Or(p.Tenants, 4)
 	return c
 }
 
@@ -295,6 +339,18 @@ func (c *Config) problems() (all []string) {
 	time("timeouts.idle", t.Idle, second/10, 3600*second)
 	time("drain_delay", c.DrainDelay, 0, 600*second)
 	time("stop_timeout", c.StopTimeout, second/10, 600*second)
+	p := c.Pull
+	time("pull.interval", p.Interval, second, 24*3600*second)
+	time("pull.deadline", p.Deadline, second/10, 24*3600*second)
+	if p.Deadline >= p.Interval {
+		bad("pull.deadline: %s is not less than pull.interval (%s)", p.Deadline, p.Interval)
+	}
+	time("pull.silent_after", p.SilentAfter, 60*second, 30*24*3600*second)
+	between("pull.keep_days", int64(p.KeepDays), 1, 3650)
+	between("pull.tenants", int64(p.Tenants), 1, 64)
+	if _, err := p.roots(); err != nil {
+		bad("pull.ca_file: %v", err)
+	}
 	return all
 }
 
@@ -315,12 +371,40 @@ func (c Config) Warnings() (all []string) {
 	if c.MetricsListen != "" && !loopbackAddress(c.MetricsListen) {
 		all = append(all, "metrics are open to everyone who reaches "+c.MetricsListen)
 	}
+	if c.Pull.Interval < 5*time.Minute {
+		all = append(all, "pull.interval is "+c.Pull.Interval.String()+": Microsoft Graph slows down who asks that often")
+	}
+	if c.Secrets.Key != "" {
+		// Who lost a key must still be able to serve: what cannot be opened says so when it is needed.
+		if _, err := vault.Parse(string(c.Secrets.Key)); err != nil {
+			all = append(all, EnvPrefix+"SECRETS_KEY cannot be used, nothing that is sealed can be opened: "+strings.TrimPrefix(err.Error(), "vault: "))
+		}
+	}
 	for _, p := range c.TrustedProxies {
 		if prefix, err := parsePrefix(p); err == nil && prefix.Bits() == 0 {
 			all = append(all, "trusted_proxies trusts everybody ("+p+"): any client can claim to be another address or host")
 		}
 	}
 	return all
+}
+
+// roots are the system's certificates and those of CAFile; nil: the system's alone.
+func (p *PullConfig) roots() (*x509.CertPool, error) {
+	if p.CAFile == "" {
+		return nil, nil //nolint:nilnil // no pool is what means the system's to crypto/tls
+	}
+	text, err := os.ReadFile(p.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", p.CAFile)
+	}
+	return pool, nil
 }
 
 // UnknownEnviron lists variables of our prefix that mean nothing, for a warning: they may be

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/scim"
 )
 
@@ -123,7 +125,8 @@ func (a *admin) showEnvironment(ctx context.Context, _ directory.Actor, in RefIn
 func viewEnvironment(n *names, e *directory.Environment) (out Environment, err error) {
 	out = Environment{ID: e.ID.String(), Name: e.Name, Organization: n.organization(e.OrganizationID), Created: e.Created,
 		Integration: Integration{Enabled: e.Integration.Enabled, Groups: orEmpty(e.Integration.Groups),
-			DefaultMenus: orEmpty(e.Integration.DefaultMenus), Periodic: e.Integration.Periodic}}
+			DefaultMenus: orEmpty(e.Integration.DefaultMenus), Periodic: e.Integration.Periodic, Transitive: e.Integration.Transitive,
+			Guests: e.Integration.Guests, Paused: e.Integration.Paused, Hold: e.Integration.Hold, Stops: Stops(e.Integration.Stops.OrDefaults())}}
 	if !e.Integration.TenantID.IsZero() {
 		t := n.tenant(e.Integration.TenantID)
 		out.Integration.Tenant = &t
@@ -144,12 +147,23 @@ func orEmpty[T any](list []T) []T {
 }
 
 func (a *admin) integrate(ctx context.Context, by directory.Actor, in IntegrationInput) (IntegrationResult, error) {
-	change := directory.IntegrationInput{Enabled: in.Enabled, Periodic: in.Periodic}
+	change := directory.IntegrationInput{Enabled: in.Enabled, Periodic: in.Periodic, Transitive: in.Transitive, Guests: in.Guests, Paused: in.Paused, Hold: in.Hold}
 	var tenant *directory.Tenant
 	env, err := view(ctx, a.service, func(sn *directory.Snapshot) (*directory.Environment, error) {
 		env, err := findEnvironment(sn, in.Environment)
-		if err != nil || in.Tenant == nil {
-			return env, err
+		if err != nil {
+			return nil, err
+		}
+		if in.Stops != (StopsChange{}) {
+			stops := env.Integration.Stops
+			set(&stops.RunCount, in.Stops.RunCount)
+			set(&stops.RunPercent, in.Stops.RunPercent)
+			set(&stops.DayCount, in.Stops.DayCount)
+			set(&stops.DayPercent, in.Stops.DayPercent)
+			change.Stops = &stops
+		}
+		if in.Tenant == nil {
+			return env, nil
 		}
 		tenant, err = findTenant(sn, *in.Tenant)
 		if err != nil {
@@ -293,7 +307,16 @@ func (a *admin) viewTenant(n *names, t *directory.Tenant) (out Tenant, err error
 	out = Tenant{ID: t.ID.String(), Name: t.Name, TenantURL: a.url() + scimPrefix + t.Name + "/v2", TokenURL: a.tokenURL(t.Name),
 		Organizations: []Named{}, Environments: []Named{}, DirectoryID: t.DirectoryID, TrustedDomains: orEmpty(t.TrustedDomains),
 		Strict: t.SCIM.Strict, UserPatch: 200, GroupPatch: 204, RequestsPerSecond: t.SCIM.RequestsPerSecond, Burst: t.SCIM.Burst,
-		Extensions: []string{}, Created: t.Created}
+		Extensions: []string{}, Created: t.Created,
+		Graph: Graph{Cloud: cmp.Or(t.Graph.Cloud, string(pull.CloudPublic)), LoginURL: t.Graph.LoginURL, GraphURL: t.Graph.GraphURL,
+			ClientID: t.Graph.ClientID, UserName: cmp.Or(t.Graph.UserName, "userPrincipalName")}}
+	switch c, err := n.sn.Credential(t.ID, pull.CredentialName); {
+	case err == nil:
+		shown := a.viewCredential(t, c)
+		out.Credential = &shown
+	case !isNotFound(err):
+		return out, err
+	}
 	if t.SCIM.UserPatchNoContent {
 		out.UserPatch = 204
 	}
@@ -346,6 +369,11 @@ func (a *admin) setTenant(ctx context.Context, by directory.Actor, in TenantChan
 		set(&t.SCIM.Strict, in.Strict)
 		set(&t.SCIM.RequestsPerSecond, in.RequestsPerSecond)
 		set(&t.SCIM.Burst, in.Burst)
+		set(&t.Graph.Cloud, in.Graph.Cloud)
+		set(&t.Graph.LoginURL, in.Graph.LoginURL)
+		set(&t.Graph.GraphURL, in.Graph.GraphURL)
+		set(&t.Graph.ClientID, in.Graph.ClientID)
+		set(&t.Graph.UserName, in.Graph.UserName)
 		if err := setStatus(&t.SCIM.UserPatchNoContent, "userPatch", in.UserPatch, 204); err != nil {
 			return err
 		}

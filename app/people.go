@@ -114,7 +114,7 @@ func usersPage(n *names, accounts []*directory.Account, limit int, total int64, 
 }
 
 func viewUser(n *names, a *directory.Account) (User, error) {
-	out := User{ID: a.ID.String(), UserName: a.UserName, Name: a.Name, Email: a.Email, Created: a.Created, Modified: a.Modified}
+	out := User{ID: a.ID.String(), UserName: a.UserName, Name: a.Name, Email: a.Email, Protected: a.Protected, Created: a.Created, Modified: a.Modified}
 	if !a.External() {
 		return out, nil
 	}
@@ -431,7 +431,10 @@ func logOf(sn *directory.Snapshot, ref string) (logWalk, error) {
 func viewLogEvent(n *names, e *directory.LogEvent) LogEvent {
 	out := LogEvent{Sequence: e.Sequence, Time: e.Time, Tenant: n.tenant(e.TenantID), Channel: e.Actor.Channel, Actor: e.Actor.ID, RequestID: e.Actor.RequestID,
 		Action: string(e.Action), TargetType: e.TargetType, Target: Named{e.TargetID, e.TargetName}, ExternalID: e.ExternalID,
-		Status: string(e.Status), Detail: e.Detail, Warnings: e.Warnings, Sessions: e.Sessions}
+		Status: string(e.Status), Detail: e.Detail, Reason: e.Reason, Warnings: e.Warnings, Sessions: e.Sessions}
+	if !e.Actor.RunID.IsZero() {
+		out.RunID = e.Actor.RunID.String()
+	}
 	for _, c := range e.Changes {
 		out.Changes = append(out.Changes, Change{Name: c.Name, Old: c.Old, New: c.New})
 	}

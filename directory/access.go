@@ -156,6 +156,15 @@ func (c *change) tenantEnvironments(tenant ID) ([]*Environment, error) {
 	return c.environments(ids)
 }
 
+// nestedEnvironments returns the environments of a tenant that count members of nested groups.
+func (c *change) nestedEnvironments(tenant ID) ([]*Environment, error) {
+	ids, err := keys(c.r, tableEnvironmentNested, Range{Prefix: key(tenant)})
+	if err != nil {
+		return nil, err
+	}
+	return c.environments(ids)
+}
+
 func (c *change) environments(ids []ID) ([]*Environment, error) {
 	var envs []*Environment
 	for _, id := range ids {
@@ -189,30 +198,45 @@ func (c *change) deriveUser(account *Account, u *User) error {
 	if u == nil || !u.Active {
 		return nil
 	}
-	groups, err := c.GroupsOf(u.TenantID, u.ID)
+	envs, err := c.reachable(u)
 	if err != nil {
 		return err
+	}
+	for _, env := range envs {
+		if done[env.ID] {
+			continue
+		}
+		done[env.ID] = true
+		if err := c.derive(env, account, u, ID{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reachable returns the environments that a user may be entitled to: those that sync a group that
+// the user is directly in, and those that count members of nested groups. One may come twice.
+func (c *change) reachable(u *User) ([]*Environment, error) {
+	envs, err := c.nestedEnvironments(u.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := c.GroupsOf(u.TenantID, u.ID)
+	if err != nil {
+		return nil, err
 	}
 	for _, id := range groups {
 		g, err := c.Group(u.TenantID, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		envs, err := c.syncingEnvironments(u.TenantID, g.ExternalID)
+		more, err := c.syncingEnvironments(u.TenantID, g.ExternalID)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, env := range envs {
-			if done[env.ID] {
-				continue
-			}
-			done[env.ID] = true
-			if err := c.derive(env, account, u, ID{}); err != nil {
-				return err
-			}
-		}
+		envs = append(envs, more...)
 	}
-	return nil
+	return envs, nil
 }
 
 // endSessionsWithoutAccess ends the sessions of an account that has no active access left

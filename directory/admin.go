@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -118,6 +119,46 @@ func checkTenant(t *Tenant) error {
 		if _, ok := ParseID(t.DirectoryID); !ok {
 			return failf(Invalid, "directoryId", "%q is not a directory (tenant) id", t.DirectoryID)
 		}
+	}
+	return t.Graph.check(t.DirectoryID)
+}
+
+// check checks the application that synchronizes a directory. Its URLs are where a secret is sent:
+// those of Microsoft's clouds are not for anybody to set.
+func (g *Graph) check(directory string) error {
+	switch g.Cloud {
+	case "", "public", "usgov", "usgov-dod", "china":
+		if g.LoginURL != "" || g.GraphURL != "" {
+			return failf(Invalid, "graph.cloud", "the URLs of this cloud are known: only a custom cloud has its own")
+		}
+	case "custom":
+		for _, u := range []struct{ field, text string }{{"graph.loginUrl", g.LoginURL}, {"graph.graphUrl", g.GraphURL}} {
+			if err := checkHTTPS(u.field, u.text); err != nil {
+				return err
+			}
+		}
+	default:
+		return failf(Invalid, "graph.cloud", "a cloud is public, usgov, usgov-dod, china or custom, not %q", g.Cloud)
+	}
+	if g.ClientID = strings.ToLower(strings.TrimSpace(g.ClientID)); g.ClientID != "" {
+		if _, ok := ParseID(g.ClientID); !ok {
+			return failf(Invalid, "graph.clientId", "%q is not an application (client) id", g.ClientID)
+		}
+		if directory == "" {
+			return failf(Invalid, "directoryId", "the application (client) id needs the directory (tenant) id beside it")
+		}
+	}
+	switch g.UserName {
+	case "", "userPrincipalName", "mail":
+		return nil
+	}
+	return failf(Invalid, "graph.userName", "userName is made from userPrincipalName or mail, not from %q", g.UserName)
+}
+
+func checkHTTPS(field, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.ContainsAny(text, "?#") {
+		return failf(Invalid, field, "a custom cloud needs an https URL here, without user, query or fragment")
 	}
 	return nil
 }

@@ -90,6 +90,38 @@ func TestRoles(t *testing.T) {
 			_, _, err := s.svc.SetIntegration(s.ctx, by, s.production, directory.IntegrationInput{Enabled: &off})
 			return err
 		}},
+		"AllowRun": {environments, func(s *scene, by directory.Actor) error {
+			run := s.quarantine(s.production)
+			_, err := s.svc.AllowRun(s.ctx, by, run.ID, run.Hash, "the merger")
+			return err
+		}},
+		"AllowRun, what push took away": {operatorOnly, func(s *scene, by directory.Actor) error {
+			run := s.startRun(s.production)
+			run.Restore = true
+			s.holdRun(run)
+			_, err := s.svc.AllowRun(s.ctx, by, run.ID, run.Hash, "the merger")
+			return err
+		}},
+		"DiscardRun": {environments, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.DiscardRun(s.ctx, by, s.quarantine(s.production).ID, "")
+			return err
+		}},
+		"SetCredential": {partners, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetCredential(s.ctx, by, directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "secret", Sealed: "sealed"})
+			return err
+		}},
+		"RemoveCredential": {partners, func(s *scene, by directory.Actor) error {
+			must(s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "secret", Sealed: "sealed"}))
+			return s.svc.RemoveCredential(s.ctx, by, s.fjord, "graph")
+		}},
+		"ResealCredentials": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.ResealCredentials(s.ctx, by, func(*directory.Credential) (string, error) { return "again", nil })
+			return err
+		}},
+		"ProtectAccount": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.ProtectAccount(s.ctx, by, s.ada.AccountID, true)
+			return err
+		}},
 		"Audit":         {anyone, nil},
 		"LogFailure":    {anyone, nil},
 		"CreateUser":    {anyone, nil},
@@ -125,7 +157,7 @@ func TestRoles(t *testing.T) {
 					t.Errorf("role %q: %v", role, err)
 				}
 				if !may {
-					if name == "RotateToken" || name == "RevokeToken" || name == "RotateClient" || name == "RevokeClient" {
+					if name == "RotateToken" || name == "RevokeToken" || name == "RotateClient" || name == "RevokeClient" || name == "RemoveCredential" {
 						audits++ // what the operator made first
 					}
 					wantKind(t, err, directory.Forbidden)

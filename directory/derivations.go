@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -33,7 +34,7 @@ func (c *change) stepDerivation(env *Environment, run *Derivation, limit int) er
 	}
 	var shares []share
 	for len(run.Scopes) > 0 && limit > 0 {
-		people, err := c.nextPeople(run, limit)
+		people, err := c.nextPeople(env, run, limit)
 		if err != nil {
 			return err
 		}
@@ -98,22 +99,34 @@ type person struct {
 
 // nextPeople reads the next people of the first scope of a run and moves its cursor; a scope that
 // is at its end is dropped.
-func (c *change) nextPeople(run *Derivation, limit int) ([]person, error) {
+func (c *change) nextPeople(env *Environment, run *Derivation, limit int) ([]person, error) {
 	scope := &run.Scopes[0]
-	t, prefix := tableMembers, key(scope.TenantID, scope.GroupID)
-	if scope.GroupID.IsZero() {
-		t, prefix = tableEnvironmentAccess, key(run.EnvironmentID)
+	t, prefix, who := tableMembers, key(scope.TenantID, scope.GroupID), lastID
+	switch {
+	case scope.Nested:
+		t, prefix, who = tableIndirect, key(env.ID), indirectUser
+	case scope.GroupID.IsZero():
+		t, prefix = tableEnvironmentAccess, key(env.ID)
 	}
 	var ids []ID
-	err := c.r.Scan(t, Range{Prefix: prefix, After: scope.After}, func(k, _ []byte) bool {
-		ids = append(ids, lastID(k))
-		scope.After = append(scope.After[:0:0], k...)
+	var rows []row
+	err := c.r.Scan(t, Range{Prefix: prefix, After: scope.After}, func(k, v []byte) bool {
+		ids = append(ids, who(k))
+		rows = append(rows, row{t, bytes.Clone(k), bytes.Clone(v)})
 		return len(ids) < limit
 	})
 	if err != nil {
 		return nil, err
 	}
-	byAccount, tenant := scope.GroupID.IsZero(), scope.TenantID
+	if len(rows) > 0 {
+		scope.After = rows[len(rows)-1].key
+	}
+	if scope.Nested {
+		if err := c.tidyIndirect(env, rows); err != nil {
+			return nil, err
+		}
+	}
+	byAccount, tenant := scope.GroupID.IsZero() && !scope.Nested, scope.TenantID
 	if len(ids) < limit {
 		run.Scopes = run.Scopes[1:]
 	}
@@ -140,7 +153,7 @@ func (c *change) person(id ID, byAccount bool, tenant ID) (*person, error) {
 		return &person{account, u}, err
 	}
 	u, err := c.user(tenant, id)
-	if err != nil || u == nil { // a nested group
+	if err != nil || u == nil { // a nested group, or gone
 		return nil, err
 	}
 	account, err := c.Account(u.AccountID)

@@ -95,7 +95,7 @@ func (s *Service) UpdateGroup(ctx context.Context, by Actor, tenant, id ID, fn f
 		// ends with the next write.
 		before.Schemas, before.Attributes = bytes.Clone(before.Schemas), bytes.Clone(before.Attributes)
 		given := *before
-		m := &Membership{c: c, group: before, existed: true}
+		m := &Membership{c: c, group: before}
 		in, err := fn(&given, m)
 		if err != nil {
 			return err
@@ -140,6 +140,9 @@ func (c *change) replaceGroup(before, after *Group, m *Membership, in GroupInput
 	if err := c.put(row{tableGroups, key(after.TenantID, after.ID), after.encode()}); err != nil {
 		return err
 	}
+	if err := m.noteTaken(); err != nil {
+		return err
+	}
 	if err := m.derive(before.ExternalID, after.ExternalID); err != nil {
 		return err
 	}
@@ -161,7 +164,7 @@ func (s *Service) DeleteGroup(ctx context.Context, by Actor, tenant, id ID, chec
 				return err
 			}
 		}
-		m := &Membership{c: c, group: g, existed: true, going: true}
+		m := &Membership{c: c, group: g}
 		if err := m.Clear(); err != nil {
 			return err
 		}
@@ -204,7 +207,7 @@ func (c *change) indexGroup(before, after *Group) error {
 		if err := c.w.Delete(tableGroupExternal, listKey(before.TenantID, object, before.ID)); err != nil {
 			return err
 		}
-		if err := c.put(row{table: tableGroupTaken, key: textKey(before.TenantID, object)}); err != nil {
+		if err := c.noteGroupTaken(before.TenantID, object); err != nil {
 			return err
 		}
 	}
@@ -216,6 +219,16 @@ func (c *change) indexGroup(before, after *Group) error {
 		return c.put(row{table: tableGroupExternal, key: listKey(after.TenantID, object, after.ID)})
 	}
 	return nil
+}
+
+// noteGroupTaken keeps that push took the last group of an externalId away, so that no pull makes
+// it again.
+func (c *change) noteGroupTaken(tenant ID, object string) error {
+	left, err := c.GroupsByExternalID(tenant, object)
+	if err != nil || len(left) > 0 {
+		return err
+	}
+	return c.put(row{table: tableGroupTaken, key: textKey(tenant, object)})
 }
 
 // touchGroup raises the version of a group whose members change through another resource.
@@ -240,16 +253,17 @@ func (c *change) leave(tenant, group, member ID) error {
 // Membership changes the members of a group within one change: one small row per member, so
 // that the cost is that of the members named and not of the group.
 type Membership struct {
-	c       *change
-	group   *Group
-	existed bool             // before this change
-	going   bool             // the group itself is being deleted
-	seen    map[ID]*movement // everyone whom this change moved
-	order   []ID             // keys of seen in the order of the first move, for a repeatable log
+	c     *change
+	group *Group
+	seen  map[ID]*movement // everyone whom this change moved
+	order []ID             // keys of seen in the order of the first move, for a repeatable log
 }
 
 // movement is one member's state before the change and now.
-type movement struct{ was, in bool }
+type movement struct {
+	kind    MemberKind
+	was, in bool
+}
 
 // Each calls fn for every member until it returns false. fn must not change the members.
 func (m *Membership) Each(fn func(Member) bool) error {
@@ -274,12 +288,7 @@ func (m *Membership) Add(ids []ID) error {
 		if err := m.c.join(m.group.TenantID, m.group.ID, Member{ID: id, Kind: kind}); err != nil {
 			return err
 		}
-		if m.existed { // nobody was taken out of a new group
-			if err := m.c.w.Delete(tableTaken, key(m.group.TenantID, id, m.group.ID)); err != nil {
-				return err
-			}
-		}
-		m.note(id, true)
+		m.note(id, kind, true)
 	}
 	return nil
 }
@@ -340,22 +349,18 @@ func (m *Membership) refuseCycle(candidate ID) error {
 // Remove removes members; those who are not in are no error.
 func (m *Membership) Remove(ids []ID) error {
 	for _, id := range ids {
-		kind, err := m.c.r.Get(tableMembers, key(m.group.TenantID, m.group.ID, id))
+		value, err := m.c.r.Get(tableMembers, key(m.group.TenantID, m.group.ID, id))
 		if err != nil {
 			return err
 		}
-		if len(kind) == 0 {
+		if len(value) == 0 {
 			continue
 		}
+		kind := MemberKind(value[0])
 		if err := m.c.leave(m.group.TenantID, m.group.ID, id); err != nil {
 			return err
 		}
-		if !m.going {
-			if err := m.c.put(row{table: tableTaken, key: key(m.group.TenantID, id, m.group.ID)}); err != nil {
-				return err
-			}
-		}
-		m.note(id, false)
+		m.note(id, kind, false)
 	}
 	return nil
 }
@@ -387,7 +392,7 @@ func (m *Membership) Replace(ids []ID) error {
 
 // note keeps what is different from before the change: a member who was removed and added again
 // is not.
-func (m *Membership) note(id ID, in bool) {
+func (m *Membership) note(id ID, kind MemberKind, in bool) {
 	if move := m.seen[id]; move != nil {
 		move.in = in
 		return
@@ -395,7 +400,7 @@ func (m *Membership) note(id ID, in bool) {
 	if m.seen == nil {
 		m.seen = map[ID]*movement{}
 	}
-	m.seen[id] = &movement{was: !in, in: in}
+	m.seen[id] = &movement{kind: kind, was: !in, in: in}
 	m.order = append(m.order, id)
 }
 
@@ -411,6 +416,26 @@ func (m *Membership) moved(in bool) (ids []ID) {
 
 func (m *Membership) added() []ID   { return m.moved(true) }
 func (m *Membership) removed() []ID { return m.moved(false) }
+
+// noteTaken keeps which people push took out of the group, so that no pull puts them back. It is one
+// write for each of them: a nested group is nobody whom a pull puts anywhere.
+func (m *Membership) noteTaken() error {
+	for _, id := range m.order {
+		move := m.seen[id]
+		if move.kind != MemberUser || move.was == move.in {
+			continue
+		}
+		r := row{table: tableTaken, key: key(m.group.TenantID, id, m.group.ID)}
+		write := m.c.put
+		if move.in {
+			write = m.c.delete
+		}
+		if err := write(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // loggedMembers bounds how many members one log line names.
 const loggedMembers = 100
@@ -431,26 +456,32 @@ func (m *Membership) changes() []Change {
 }
 
 // derive derives the access of everyone whom the change of the group may touch: those who came
-// and went and, when the externalId is another one, every member.
+// and went and, when the externalId is another one, every member, and those who were in through a
+// nested group.
 func (m *Membership) derive(oldExternal, newExternal string) error {
 	c := m.c
 	envs, err := c.syncingEnvironments(m.group.TenantID, newExternal)
 	if err != nil {
 		return err
 	}
-	people := m.order
+	people, indirect := m.order, []ID(nil)
 	if foldObjectID(oldExternal) != foldObjectID(newExternal) {
 		old, err := c.syncingEnvironments(m.group.TenantID, oldExternal)
 		if err != nil {
 			return err
 		}
 		for _, e := range old {
+			nested, err := c.dropIndirect(e, m.group.ID)
+			if err != nil {
+				return err
+			}
+			indirect = append(indirect, nested...)
 			if !slices.ContainsFunc(envs, func(x *Environment) bool { return x.ID == e.ID }) {
 				envs = append(envs, e)
 			}
 		}
 		if len(envs) > 0 {
-			people = slices.Clone(people)
+			people = slices.Concat(people, indirect)
 			err = m.Each(func(x Member) bool {
 				if m.seen[x.ID] == nil && x.Kind == MemberUser {
 					people = append(people, x.ID)

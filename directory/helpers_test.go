@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -186,6 +187,12 @@ func (w *world) set(env directory.ID, in directory.IntegrationInput) *directory.
 	return run
 }
 
+// nested has an environment count members of nested groups.
+func (w *world) nested(env directory.ID) {
+	w.Helper()
+	w.set(env, directory.IntegrationInput{Transitive: new(true)})
+}
+
 func (w *world) enable(env directory.ID, on bool) *directory.Derivation {
 	w.Helper()
 	return w.set(env, directory.IntegrationInput{Enabled: &on})
@@ -291,7 +298,136 @@ func userIDs(users []*directory.User) (ids []directory.ID) {
 	return ids
 }
 
+// What a pull does.
+
+// startRun keeps a new run of an environment.
+func (w *world) startRun(env directory.ID) *directory.Run {
+	w.Helper()
+	e := w.environment(env)
+	run := &directory.Run{ID: w.newID(), EnvironmentID: env, TenantID: e.Integration.TenantID, Trigger: directory.TriggerSchedule,
+		Actor: directory.Actor{Role: directory.RoleSystem, Channel: "system", ID: "schedule"}, State: directory.RunRunning, Started: w.clock.Now()}
+	if err := w.svc.SaveRun(w.ctx, run, nil); err != nil {
+		w.Fatalf("SaveRun: %v", err)
+	}
+	return run
+}
+
+// scopeOf is what a run works with that reads now.
+func (w *world) scopeOf(run *directory.Run) directory.RepairScope {
+	w.Helper()
+	watch, err := w.svc.Watch(w.ctx)
+	if err != nil {
+		w.Fatalf("Watch: %v", err)
+	}
+	if run.ID.IsZero() {
+		return directory.RepairScope{Run: run, Watch: watch}
+	}
+	return directory.RepairScope{Run: run, Integration: w.environment(run.EnvironmentID).Integration, Watch: watch}
+}
+
+func (w *world) tryRepair(run *directory.Run, people ...directory.Repair) ([]directory.PlanItem, error) {
+	w.Helper()
+	return w.svc.Repair(w.ctx, w.scopeOf(run), people)
+}
+
+func (w *world) repair(run *directory.Run, people ...directory.Repair) []directory.PlanItem {
+	w.Helper()
+	items, err := w.tryRepair(run, people...)
+	if err != nil {
+		w.Fatalf("Repair: %v", err)
+	}
+	return items
+}
+
+// planNew is the repair of a person whom nobody has provisioned.
+func (w *world) planNew(p directory.Profile, groups ...*directory.Group) directory.Repair {
+	object, _ := directory.ParseID(strings.ToLower(p.ExternalID))
+	return directory.Repair{Item: directory.PlanItem{Number: w.ids.Add(1), Kind: directory.ItemCreate, ObjectID: object, UserName: p.UserName, Reason: "in a group to sync", Outcome: directory.OutcomePlanned},
+		ObjectID: object, Join: groupIDs(groups), Update: func(u *directory.User) (directory.UserInput, error) {
+			if u != nil {
+				return directory.UserInput{}, fmt.Errorf("%+v is to be new", u)
+			}
+			return userInput(p), nil
+		}}
+}
+
+// plan is the repair of a user who is there.
+func (w *world) plan(u *directory.User) directory.Repair {
+	return directory.Repair{Item: directory.PlanItem{Number: w.ids.Add(1), Kind: directory.ItemUpdate, ObjectID: u.ObjectID, UserID: u.ID, UserName: u.UserName, Reason: "the directory says so", Outcome: directory.OutcomePlanned},
+		ObjectID: u.ObjectID, Version: u.Version}
+}
+
+func (w *world) planUpdate(u *directory.User, edit func(*directory.Profile)) directory.Repair {
+	r := w.plan(u)
+	r.Update = func(u *directory.User) (directory.UserInput, error) {
+		edit(&u.Profile)
+		return userInput(u.Profile), nil
+	}
+	return r
+}
+
+func (w *world) planJoin(u *directory.User, groups ...*directory.Group) directory.Repair {
+	r := w.plan(u)
+	r.Join = groupIDs(groups)
+	return r
+}
+
+func (w *world) planLeave(u *directory.User, groups ...*directory.Group) directory.Repair {
+	r := w.plan(u)
+	r.Leave = groupIDs(groups)
+	return r
+}
+
+func groupIDs(groups []*directory.Group) (ids []directory.ID) {
+	for _, g := range groups {
+		ids = append(ids, g.ID)
+	}
+	return ids
+}
+
 // What the tests see.
+
+func (w *world) environment(id directory.ID) *directory.Environment {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (*directory.Environment, error) { return s.Environment(id) })
+}
+
+func (w *world) user(u *directory.User) *directory.User {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (*directory.User, error) {
+		u, err := s.User(u.TenantID, u.ID)
+		if err == nil {
+			u.Attributes, u.Schemas = bytes.Clone(u.Attributes), bytes.Clone(u.Schemas)
+		}
+		return u, err
+	})
+}
+
+func (w *world) group(g *directory.Group) *directory.Group {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (*directory.Group, error) {
+		g, err := s.Group(g.TenantID, g.ID)
+		if err == nil {
+			g.Attributes, g.Schemas = bytes.Clone(g.Attributes), bytes.Clone(g.Schemas)
+		}
+		return g, err
+	})
+}
+
+func (w *world) isMember(g *directory.Group, u *directory.User) bool {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (bool, error) { return s.IsMember(g.TenantID, g.ID, u.ID) })
+}
+
+// items reads the plan of a run, by number.
+func (w *world) items(run *directory.Run) map[uint64]directory.PlanItem {
+	w.Helper()
+	return view(w, func(s *directory.Snapshot) (map[uint64]directory.PlanItem, error) {
+		all := map[uint64]directory.PlanItem{}
+		err := s.PlanItems(run.ID, 0, func(i *directory.PlanItem) bool { all[i.Number] = *i; return true })
+		return all, err
+	})
+}
 
 // view reads a snapshot.
 func view[T any](w *world, fn func(*directory.Snapshot) (T, error)) (v T) {
@@ -493,6 +629,9 @@ type strictStore struct {
 	count operations
 	fail  func() error // asked before each Update commits; an error undoes it
 	meet  func()       // called once, before an Update begins: what somebody else does meanwhile
+	twice bool         // each Update is tried in vain first, as by a back end that retries
+	// within is called at the start of each Update: what it writes shares the fate of the Update.
+	within func(directory.Writer) error
 }
 
 type operations struct{ Updates, Gets, Scans, Rows, Puts, Deletes, Sequences int }
@@ -528,10 +667,14 @@ func (s *strictStore) Update(ctx context.Context, fn func(directory.Writer) erro
 		meet()
 	}
 	s.note(func(o *operations) { o.Updates++ })
+	if s.twice {
+		_ = s.Store.Update(ctx, func(w directory.Writer) error {
+			_ = s.attempt(w, fn)
+			return errors.New("undone")
+		})
+	}
 	return s.Store.Update(ctx, func(w directory.Writer) error {
-		l := &lender{s: s, r: w, w: w}
-		defer l.spoil()
-		if err := fn(l); err != nil {
+		if err := s.attempt(w, fn); err != nil {
 			return err
 		}
 		if s.fail != nil {
@@ -539,6 +682,17 @@ func (s *strictStore) Update(ctx context.Context, fn func(directory.Writer) erro
 		}
 		return nil
 	})
+}
+
+func (s *strictStore) attempt(w directory.Writer, fn func(directory.Writer) error) error {
+	if s.within != nil {
+		if err := s.within(w); err != nil {
+			return err
+		}
+	}
+	l := &lender{s: s, r: w, w: w}
+	defer l.spoil()
+	return fn(l)
 }
 
 type lender struct {

@@ -82,16 +82,22 @@ func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, 
 	return env, run, nil
 }
 
-// applyIntegration checks and sets the fields of in.
+// applyIntegration checks and sets the fields of in. What was read of nested groups under another
+// tenant, another counting or before the integration was off counts no more.
 func (c *change) applyIntegration(env *Environment, in IntegrationInput) error {
+	next, before := &env.Integration, env.Integration
+	if err := c.editIntegration(env, in); err != nil {
+		return err
+	}
+	if next.TenantID != before.TenantID || next.Transitive != before.Transitive || next.Enabled != before.Enabled {
+		next.Generation++
+	}
+	return nil
+}
+
+func (c *change) editIntegration(env *Environment, in IntegrationInput) error {
 	next := &env.Integration
-	before := *next
 	was := next.Enabled
-	defer func() {
-		if next.TenantID != before.TenantID || next.Transitive != before.Transitive || next.Enabled != was {
-			next.Generation++
-		}
-	}()
 	if in.Enabled != nil && *in.Enabled != next.Enabled {
 		if c.by.Role != RoleOperator {
 			return failf(Forbidden, "enabled", "an operator alone may switch External users integration")
@@ -186,6 +192,9 @@ func integrationRows(environment ID, in Integration) (rows []row) {
 		return nil
 	}
 	rows = append(rows, row{table: tableEnvironmentTenant, key: key(in.TenantID, environment)})
+	if in.Transitive {
+		rows = append(rows, row{table: tableEnvironmentNested, key: key(in.TenantID, environment)})
+	}
 	for _, g := range in.Groups {
 		rows = append(rows, row{table: tableEnvironmentGroup, key: listKey(in.TenantID, g, environment)})
 	}
@@ -209,6 +218,7 @@ func (c *change) scopes(before, after Integration) (scopes []DerivationScope, er
 		}
 		return nil
 	}
+	nested := DerivationScope{TenantID: before.TenantID, Nested: true}
 	switch {
 	case !before.Enabled && !after.Enabled:
 		return nil, nil
@@ -216,13 +226,16 @@ func (c *change) scopes(before, after Integration) (scopes []DerivationScope, er
 		if err := members(after.TenantID, before.Groups, after.Groups); err != nil {
 			return nil, err
 		}
-		if before.Transitive && len(scopes) > 0 { // those who were in through a group below it
-			scopes = append(scopes, DerivationScope{})
+		if before.Transitive && len(scopes) > 0 {
+			scopes = append(scopes, nested)
 		}
 		err = members(after.TenantID, after.Groups, before.Groups)
 		return scopes, err
 	}
 	scopes = append(scopes, DerivationScope{}) // everyone who has an access
+	if before.Transitive {
+		scopes = append(scopes, nested)
+	}
 	if after.Enabled {
 		err = members(after.TenantID, after.Groups, nil)
 	}

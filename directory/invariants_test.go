@@ -30,7 +30,7 @@ type books struct {
 // primary tables hold what is known; all others follow from them.
 var primary = []string{"settings", "organizations", "environments", "tenants", "accounts", "former", "users", "groups", "members",
 	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "derivations",
-	"credentials", "runs", "run_of", "run_items", "pull_state", "indirect", "taken", "group_taken", "pull_disabled"}
+	"credentials", "runs", "run_items", "pull_state", "indirect", "taken", "group_taken", "pull_disabled"}
 
 // id reads the nth id of a key.
 func id(k string, n int) (id directory.ID) {
@@ -61,6 +61,7 @@ func checkInvariants(w *world) {
 	b.expectAccesses(w)
 	b.expectCredentials(w)
 	b.expectLogs(w)
+	b.expectPull(w)
 	for name, want := range b.want {
 		if !maps.Equal(want, b.tables[name]) {
 			w.Errorf("table %s does not follow from the others (-want +got):\n%s", name, cmp.Diff(want, b.tables[name]))
@@ -130,6 +131,9 @@ func (b *books) expectNames(w *world) {
 			continue
 		}
 		b.expect("environment_tenant", cat(e.Integration.TenantID, e.ID), "")
+		if e.Integration.Transitive {
+			b.expect("environment_nested", cat(e.Integration.TenantID, e.ID), "")
+		}
 		for _, g := range e.Integration.Groups {
 			b.expect("environment_group", cat(e.Integration.TenantID, g, byte(0), e.ID), "")
 		}
@@ -250,15 +254,97 @@ func (b *books) entitled(a *directory.Account, e *directory.Environment) bool {
 			return true
 		}
 	}
+	for k, v := range b.tables["indirect"] {
+		g := b.groups[[2]directory.ID{u.TenantID, id(k, 2)}]
+		if id(k, 0) == e.ID && id(k, 1) == u.ID && g != nil && b.counts(e, g, v) {
+			return true
+		}
+	}
 	return false
 }
 
-func (b *books) expectAccesses(w *world) {
+// counts reports whether a row of an indirect member counts.
+func (b *books) counts(e *directory.Environment, g *directory.Group, generation string) bool {
+	in := e.Integration
+	return in.Transitive && generation == string(cat(in.Generation)) && slices.Contains(in.Groups, groupObject(g.ExternalID))
+}
+
+// pending tells which environments have a derivation to go on with.
+func (b *books) pending(w *world) map[directory.ID]bool {
 	pending := map[directory.ID]bool{}
 	for k, v := range b.tables["derivations"] {
+		if decoded[directory.Derivation](w, v).State == directory.DerivationPending {
+			pending[id(k, 0)] = true
+		}
+	}
+	return pending
+}
+
+// expectPull balances what the pull remembers.
+func (b *books) expectPull(w *world) {
+	for k, v := range b.tables["runs"] {
+		run := decoded[directory.Run](w, v)
+		if b.envs[run.EnvironmentID] == nil || k != string(cat(run.EnvironmentID, run.ID)) {
+			w.Errorf("a run is under another key, or of no environment: %+v", run)
+		}
+		b.expect("run_of", cat(run.ID), string(run.EnvironmentID[:]))
+	}
+	for k, v := range b.tables["run_items"] {
+		if item := decoded[directory.PlanItem](w, v); b.tables["run_of"][k[:16]] == "" || k[16:] != string(cat(item.Number)) {
+			w.Errorf("an item is under another key, or of no run: %+v", item)
+		}
+	}
+	for k, v := range b.tables["pull_state"] {
+		state := decoded[directory.PullState](w, v)
+		if b.envs[id(k, 0)] == nil || state.EnvironmentID != id(k, 0) {
+			w.Errorf("the pull remembers an environment that is not: %+v", state)
+		}
+		for _, run := range []directory.ID{state.LastRun, state.Quarantined} {
+			if !run.IsZero() && b.tables["run_of"][string(run[:])] != k {
+				w.Errorf("the pull remembers a run that is not: %+v", state)
+			}
+		}
+	}
+	for k, v := range b.tables["credentials"] {
+		if c := decoded[directory.Credential](w, v); b.tables["tenants"][k[:16]] == "" || k != string(cat(c.TenantID, c.Name)) {
+			w.Errorf("a credential is under another key, or of no tenant: %+v", c)
+		}
+	}
+	pending := b.pending(w)
+	for k, v := range b.tables["indirect"] {
+		e := b.envs[id(k, 0)]
+		if e == nil {
+			w.Errorf("an indirect member of no environment")
+			continue
+		}
+		tenant := e.Integration.TenantID
+		g := b.groups[[2]directory.ID{tenant, id(k, 2)}]
+		if !pending[e.ID] && (b.users[[2]directory.ID{tenant, id(k, 1)}] == nil || g == nil || !b.counts(e, g, v)) {
+			w.Errorf("an indirect member of %s counts for nothing and is kept", e.Name)
+		}
+	}
+	for k := range b.tables["taken"] {
+		if b.users[[2]directory.ID{id(k, 0), id(k, 1)}] == nil || b.tables["members"][string(cat(id(k, 0), id(k, 2), id(k, 1)))] != "" {
+			w.Errorf("push took somebody out who is gone, or is in")
+		}
+	}
+	for k, v := range b.tables["pull_disabled"] {
+		if u := b.users[[2]directory.ID{id(k, 0), id(k, 1)}]; u == nil || u.Active || id(v, 0).IsZero() {
+			w.Errorf("a pull made somebody inactive who is not: %+v", u)
+		}
+	}
+	for _, g := range b.groups {
+		if _, taken := b.tables["group_taken"][string(cat(g.TenantID, groupObject(g.ExternalID)))]; taken {
+			w.Errorf("push took a group away that is there: %+v", g)
+		}
+	}
+}
+
+func (b *books) expectAccesses(w *world) {
+	pending := b.pending(w)
+	for _, v := range b.tables["derivations"] {
 		if run := decoded[directory.Derivation](w, v); run.State == directory.DerivationPending {
 			b.expect("pending_derivation", cat(run.ID), string(run.EnvironmentID[:]))
-			pending[id(k, 0)] = true
 		}
 	}
 	type pair struct{ account, env directory.ID }

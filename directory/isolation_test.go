@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 	"time"
@@ -16,6 +17,9 @@ type sealed struct {
 	group  *directory.Group
 	token  *directory.Token
 	client string
+
+	out, off, gone *directory.User                 // whom push took out of the group, whom a pull disabled, who was deleted
+	runs           map[directory.ID]*directory.Run // by tenant
 }
 
 func newSealed(t *testing.T) *sealed {
@@ -27,6 +31,17 @@ func newSealed(t *testing.T) *sealed {
 	s.token = must(s.svc.CreateToken(s.ctx, operator, s.harbor, newToken("secret-harbor")))
 	secret := newToken("client-secret")
 	must(s.svc.CreateClient(s.ctx, operator, s.harbor, directory.NewClient{ClientID: s.client, Secret: &secret}))
+	if err := s.svc.TouchToken(s.ctx, s.harbor, s.token.ID, "192.0.2.2"); err != nil {
+		t.Fatal(err)
+	}
+	must(s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.harbor, Name: "graph", Kind: "secret", Sealed: "sealed"}))
+	s.out, s.off, s.gone = s.createUser(s.harbor, person("olga", 32)), s.createUser(s.harbor, person("oskar", 33)), s.createUser(s.harbor, person("gus", 34))
+	s.add(s.group, s.out)
+	s.remove(s.group, s.out)
+	s.deleteUser(s.gone)
+	s.deleteGroup(s.createGroup(s.harbor, "Divers", object(133)))
+	s.runs = map[directory.ID]*directory.Run{s.fjord: s.startRun(s.production), s.harbor: s.startRun(s.elsewhere), {}: {}}
+	s.repair(s.runs[s.harbor], s.planUpdate(s.off, func(p *directory.Profile) { p.Active = false }))
 	return s
 }
 
@@ -132,12 +147,46 @@ var snapshotReads = map[string]read{
 		return n, err
 	},
 
+	"Credential": func(_ *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return one(sn.Credential(tenant, "graph"))
+	},
+	"PushSeen": func(_ *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		last, err := sn.PushSeen(tenant)
+		return found(!last.IsZero()), err
+	},
+	"TakenByPush": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		is, err := sn.TakenByPush(tenant, s.out.ID, s.group.ID)
+		return found(is), err
+	},
+	"GroupTakenByPush": func(_ *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		is, err := sn.GroupTakenByPush(tenant, object(133))
+		return found(is), err
+	},
+	"DisabledByPull": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		is, err := sn.DisabledByPull(tenant, s.off.ID)
+		return found(is), err
+	},
+	"FormerPerson": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		byObject, err := sn.FormerPerson(tenant, s.gone.ObjectID, "somebody")
+		if err != nil {
+			return 0, err
+		}
+		byName, err := sn.FormerPerson(tenant, directory.ID{}, s.gone.UserName)
+		if (byObject == nil) != (byName == nil) {
+			return 0, errors.New("found by object id or by name alone")
+		}
+		return found(byObject != nil), err
+	},
+
+	// An internal account is of no tenant, and it is the answer that says whether this one may have it.
+	"AdoptionProblem": nil,
 	// These take no tenant: they are for operators, for a secret, or for an environment or account
 	// that the caller has been shown to own.
 	"Organization": nil, "OrganizationByName": nil, "Organizations": nil,
 	"Environment": nil, "Environments": nil, "EnvironmentsByName": nil, "Tenant": nil, "TenantRecord": nil, "TenantByName": nil, "Tenants": nil,
 	"Account": nil, "Accounts": nil, "Access": nil, "Accesses": nil, "EnvironmentAccesses": nil, "EnvironmentAccessCount": nil,
 	"TokenRecord": nil, "Session": nil, "EnvironmentLog": nil, "Outbox": nil, "Audit": nil, "Derivations": nil, "Derivation": nil,
+	"Credentials": nil, "Run": nil, "Runs": nil, "PlanItems": nil, "PullState": nil, "IsIndirect": nil, "Indirect": nil,
 }
 
 func found(is bool) int {
@@ -248,11 +297,29 @@ var serviceActs = map[string]struct {
 		_, _, err := s.svc.SetIntegration(s.ctx, operator, env, directory.IntegrationInput{TenantID: &tenant, Groups: []string{s.group.ExternalID}})
 		return err
 	}, directory.Invalid},
+	"RemoveCredential": {func(s *sealed, tenant directory.ID) error {
+		return s.svc.RemoveCredential(s.ctx, operator, tenant, "graph")
+	}, directory.NotFound},
+	"Repair": {func(s *sealed, tenant directory.ID) error { // by a run of an environment that uses the tenant
+		_, err := s.tryRepair(s.runs[tenant], s.planUpdate(s.user, func(p *directory.Profile) { p.Active = false }))
+		return err
+	}, directory.Conflict},
+	"Repair, a group to join": {func(s *sealed, tenant directory.ID) error {
+		who, group := s.ada, s.group
+		if tenant == s.harbor {
+			who, group = s.user, s.harborPilots
+		}
+		_, err := s.tryRepair(s.runs[tenant], s.planJoin(who, group))
+		return err
+	}, directory.Conflict},
 	// The same name in another tenant is another thing: nothing to be refused.
-	"CreateUser": {}, "CreateToken": {}, "CreateClient": {},
+	"CreateUser": {}, "CreateToken": {}, "CreateClient": {}, "SetCredential": {},
 	// No tenant.
 	"CreateOrganization": {}, "CreateEnvironment": {}, "CreateTenant": {}, "SetTenant": {}, "CreateAccount": {}, "CreateSession": {}, "CheckSession": {},
-	"Audit": {}, "VerifyAudit": {}, "LogFailure": {}, "FinishDerivation": {}, "WorkDerivations": {}, "WorkOnce": {}, "View": {}, "Fold": {}, "Ready": {},
+	"Audit": {}, "VerifyAudit": {}, "LogFailure": {}, "FinishDerivation": {}, "WorkDerivations": {},
+	// For a run or an environment that the caller has been shown to own, or for an operator.
+	"Watch": {}, "SaveRun": {}, "SaveItems": {}, "UpdatePullState": {}, "AllowRun": {}, "DiscardRun": {}, "PruneRuns": {}, "ResealCredentials": {}, "ProtectAccount": {},
+	"WorkOnce": {}, "View": {}, "Fold": {}, "Ready": {},
 }
 
 func (s *sealed) twinIn(tenant directory.ID) directory.ID {

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -42,26 +43,39 @@ func moved(what string) error {
 	return &Error{Kind: Conflict, Detail: what + " since the read began; the next run looks again", Err: ErrMoved}
 }
 
-// Watch knows what has changed since a moment before a read began: by the sequence of the events,
-// not by a clock. It is safe for concurrent use.
+// Watch knows what others than the pull have changed since a moment before a read began: by the
+// sequence of the events, not by a clock. Changes of the pull do not count: the runs of a tenant
+// follow one another, and each plans on what the one before has left. It is safe for concurrent use.
 type Watch struct {
-	run ID // whose own changes do not count
-
-	mu      sync.Mutex
-	after   uint64 // number of the last event that was looked at
-	users   map[ID]bool
-	groups  map[ID]bool    // created, deleted: every membership counts as changed
-	members map[[2]ID]bool // group, member
+	mu   sync.Mutex
+	seen news
 }
 
-// Watch starts watching a tenant's changes other than those of a run.
-func (s *Service) Watch(ctx context.Context, run ID) (*Watch, error) {
-	w := &Watch{run: run, users: map[ID]bool{}, groups: map[ID]bool{}, members: map[[2]ID]bool{}}
-	err := s.View(ctx, func(sn *Snapshot) (err error) {
-		w.after, err = sn.lastEvent()
+// news is what the events after a number tell.
+type news struct {
+	after    uint64 // number of the last event that was looked at
+	users    map[ID]bool
+	accounts map[ID]bool
+	groups   map[ID]bool    // created, deleted: every membership counts as changed
+	members  map[[2]ID]bool // group, member
+}
+
+func newsAfter(n uint64) news {
+	return news{after: n, users: map[ID]bool{}, accounts: map[ID]bool{}, groups: map[ID]bool{}, members: map[[2]ID]bool{}}
+}
+
+// Watch starts watching.
+func (s *Service) Watch(ctx context.Context) (*Watch, error) {
+	w := &Watch{}
+	err := s.View(ctx, func(sn *Snapshot) error {
+		last, err := sn.lastEvent()
+		w.seen = newsAfter(last)
 		return err
 	})
-	return w, err
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 func (s *Snapshot) lastEvent() (last uint64, err error) {
@@ -72,37 +86,56 @@ func (s *Snapshot) lastEvent() (last uint64, err error) {
 	return last, err
 }
 
-// Changed brings the watch up to a snapshot and reports whether a user, or its membership in one
-// of the groups, has changed since the watch began.
+// Changed brings the watch up to a snapshot, which must be one of Service.View, and reports whether
+// a user, or its membership in one of the groups, has changed since the watch began.
 func (w *Watch) Changed(sn *Snapshot, user ID, groups ...ID) (bool, error) {
+	if err := w.catchUp(sn); err != nil {
+		return false, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	err := sn.Outbox(w.after, func(e *OutboxEvent) bool {
-		w.after = e.Sequence
-		if e.RunID == w.run {
+	return w.seen.tellOf(user, groups), nil
+}
+
+// catchUp reads the events that have been committed meanwhile.
+func (w *Watch) catchUp(sn *Snapshot) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen.read(sn)
+}
+
+// since returns the events that the watch has not seen. Within a transaction they are kept for
+// this once alone: what is not committed may never have been.
+func (w *Watch) since(sn *Snapshot) (news, error) {
+	w.mu.Lock()
+	later := newsAfter(w.seen.after)
+	w.mu.Unlock()
+	return later, later.read(sn)
+}
+
+func (n *news) read(sn *Snapshot) error {
+	return sn.Outbox(n.after, func(e *OutboxEvent) bool {
+		n.after = e.Sequence
+		if !e.RunID.IsZero() {
 			return true
 		}
 		if !e.UserID.IsZero() {
-			w.users[e.UserID] = true
+			n.users[e.UserID], n.accounts[e.AccountID] = true, true
 		}
 		if e.Type == "group.created" || e.Type == "group.deleted" {
-			w.groups[e.GroupID] = true
+			n.groups[e.GroupID] = true
 		}
 		for _, list := range [][]ID{e.Added, e.Removed} {
 			for _, id := range list {
-				w.members[[2]ID{e.GroupID, id}] = true
+				n.members[[2]ID{e.GroupID, id}] = true
 			}
 		}
 		return true
 	})
-	if err != nil {
-		return false, err
-	}
-	changed := w.users[user]
-	for _, g := range groups {
-		changed = changed || w.groups[g] || w.members[[2]ID{g, user}]
-	}
-	return changed, nil
+}
+
+func (n *news) tellOf(user ID, groups []ID) bool {
+	return n.users[user] || slices.ContainsFunc(groups, func(g ID) bool { return n.groups[g] || n.members[[2]ID{g, user}] })
 }
 
 // Repair does what a plan says of some people, as one transaction: all of it or nothing. More than
@@ -110,44 +143,20 @@ func (w *Watch) Changed(sn *Snapshot, user ID, groups ...ID) (bool, error) {
 // items with their outcome.
 //
 // Errors: ErrStale; an Error that wraps ErrMoved when one of them has changed since the read began;
-// Exists when a userName or e-mail address is another's; Conflict for a protected account. After
-// any of them nothing has changed, and the items are not written.
+// Exists when a userName or e-mail address is another's; Conflict for a protected account; Invalid
+// for what Update made, and for In where the environment does not count members of nested groups.
+// After any of them nothing has changed, and the items are not written. A group of Join, Leave or In
+// that is not one of the Groups to Sync any more counts as changed.
 func (s *Service) Repair(ctx context.Context, scope RepairScope, people []Repair) (items []PlanItem, err error) {
 	by := scope.Run.Actor
 	by.Role, by.Channel, by.RunID = RoleDirectory, "pull", scope.Run.ID
-	err = s.update(ctx, by, func(c *change) error {
-		items = nil
-		env, err := c.Environment(scope.Run.EnvironmentID)
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(encodeJSON(env.Integration), encodeJSON(scope.Integration)) {
-			return ErrStale
-		}
-		changes := make([]personChange, len(people))
-		for i := range people {
-			changes[i] = personChange{change: c, Repair: &people[i], env: env, watch: scope.Watch}
-			if err := changes[i].read(); err != nil {
-				return err
-			}
-		}
-		// Names first: within one transaction two people may swap theirs.
-		for i := range changes {
-			if err := changes[i].giveUpName(); err != nil {
-				return err
-			}
-		}
-		for i := range changes {
-			item, err := changes[i].apply()
-			if err != nil {
-				return err
-			}
-			if err := c.putItem(scope.Run.ID, item); err != nil {
-				return err
-			}
-			items = append(items, *item)
-		}
-		return nil
+	// Most of what others have done is read before the transaction, where it holds up nobody.
+	if err := s.View(ctx, scope.Watch.catchUp); err != nil {
+		return nil, err
+	}
+	err = s.update(ctx, by, func(c *change) (err error) {
+		items, err = c.repair(scope, people)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -155,61 +164,92 @@ func (s *Service) Repair(ctx context.Context, scope RepairScope, people []Repair
 	return items, nil
 }
 
+func (c *change) repair(scope RepairScope, people []Repair) ([]PlanItem, error) {
+	env, err := c.Environment(scope.Run.EnvironmentID)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(encodeJSON(env.Integration), encodeJSON(scope.Integration)) {
+		return nil, ErrStale
+	}
+	later, err := scope.Watch.since(c.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	changes := make([]personChange, len(people))
+	for i := range people {
+		changes[i] = personChange{change: c, Repair: people[i], env: env, watch: scope.Watch, later: later, tenant: env.Integration.TenantID}
+		if err := changes[i].read(); err != nil {
+			return nil, err
+		}
+	}
+	// Names first: within one transaction two people may swap theirs.
+	for i := range changes {
+		if err := changes[i].giveUpName(); err != nil {
+			return nil, err
+		}
+	}
+	items := make([]PlanItem, len(changes))
+	for i := range changes {
+		if items[i], err = changes[i].apply(); err != nil {
+			return nil, err
+		}
+		if err := c.putItem(scope.Run.ID, &items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}
+
 // personChange is a Repair under way.
 type personChange struct {
 	*change
-	*Repair
+	Repair
 	env    *Environment
-	watch  *Watch
 	tenant ID
+	watch  *Watch
+	later  news // than watch
 
-	before *User // nil: to be provisioned
-	after  *User
-	in     UserInput
-	action Action
-	joined []ID
-	left   []ID
+	before  *User // nil: to be provisioned
+	after   *User
+	in      UserInput
+	action  Action
+	joined  []ID
+	left    []ID
+	changed bool // something that others can see
 }
 
 // read makes sure that the person is still as it was planned with, and asks what it should be.
 func (p *personChange) read() error {
-	p.tenant = p.env.Integration.TenantID
-	id := p.Item.UserID
-	if id.IsZero() {
-		ids, err := p.UsersByObjectID(p.tenant, p.ObjectID)
-		if err != nil {
-			return err
-		}
-		if len(ids) > 0 {
-			return moved("this person was provisioned")
-		}
-		p.in, err = p.Update(nil)
-		if err != nil {
-			return err
-		}
-		return p.in.check()
+	if len(p.In) > 0 && !p.env.Integration.Transitive {
+		return failf(Invalid, "", "the environment does not count members of nested groups")
 	}
-	u, err := p.user(p.tenant, id)
+	groups, err := p.syncedGroups(p.env)
+	if err != nil {
+		return err
+	}
+	for _, g := range slices.Concat(p.Join, p.Leave, p.In) {
+		if !slices.Contains(groups, g) {
+			return moved("a group to sync was deleted or became another one")
+		}
+	}
+	if p.Item.UserID.IsZero() {
+		return p.readNew()
+	}
+	u, err := p.user(p.tenant, p.Item.UserID)
 	if err != nil {
 		return err
 	}
 	if u == nil {
 		return moved("this user was deleted")
 	}
-	changed, err := p.watch.Changed(p.Snapshot, id, slices.Concat(p.Join, p.Leave)...)
-	if err != nil {
-		return err
-	}
-	if changed || u.Version != p.Version {
+	if u.Version != p.Version || p.told(func(n *news) bool { return n.tellOf(u.ID, slices.Concat(p.Join, p.Leave)) }) {
 		return moved("this user was changed")
 	}
 	u.Schemas, u.Attributes = bytes.Clone(u.Schemas), bytes.Clone(u.Attributes)
 	after := *u
 	p.before, p.after = u, &after
-	if !p.ObjectID.IsZero() {
-		after.ObjectID = p.ObjectID
-	}
-	if p.Update == nil {
+	if after.ObjectID = cmp.Or(p.ObjectID, u.ObjectID); p.Update == nil {
 		return nil
 	}
 	given := *u
@@ -218,7 +258,40 @@ func (p *personChange) read() error {
 		return err
 	}
 	after.Profile, after.Schemas, after.Attributes = p.in.Profile, p.in.Schemas, p.in.Attributes
+	after.ObjectID = cmp.Or(p.ObjectID, objectID(p.in.ExternalID), u.ObjectID)
 	return p.in.check()
+}
+
+// readNew makes sure that nobody has provisioned the person meanwhile.
+func (p *personChange) readNew() error {
+	ids, err := p.UsersByObjectID(p.tenant, p.ObjectID)
+	if err != nil {
+		return err
+	}
+	if len(ids) > 0 {
+		return moved("this person was provisioned")
+	}
+	if p.in, err = p.Update(nil); err != nil {
+		return err
+	}
+	if err := p.in.check(); err != nil {
+		return err
+	}
+	former, err := p.FormerPerson(p.tenant, p.ObjectID, p.in.UserName)
+	if err != nil {
+		return err
+	}
+	if former != nil && p.told(func(n *news) bool { return n.accounts[former.ID] }) {
+		return moved("this person was deleted")
+	}
+	return nil
+}
+
+// told asks what the events tell.
+func (p *personChange) told(of func(*news) bool) bool {
+	p.watch.mu.Lock()
+	defer p.watch.mu.Unlock()
+	return of(&p.watch.seen) || of(&p.later)
 }
 
 func (p *personChange) renamed() bool {
@@ -233,33 +306,26 @@ func (p *personChange) giveUpName() error {
 }
 
 // apply writes the person and everything that follows.
-func (p *personChange) apply() (*PlanItem, error) {
+func (p *personChange) apply() (PlanItem, error) {
 	p.accesses, p.sessions = nil, 0
-	if err := p.provisionNew(); err != nil {
-		return nil, err
-	}
-	if err := p.guard(); err != nil {
-		return nil, err
-	}
-	if err := p.move(); err != nil {
-		return nil, err
-	}
-	if err := p.rewrite(); err != nil {
-		return nil, err
-	}
-	if err := p.deriveAll(); err != nil {
-		return nil, err
+	for _, step := range []func() error{p.provisionNew, p.guard, p.move, p.moveIndirect, p.rewrite, p.deriveAll} {
+		if err := step(); err != nil {
+			return PlanItem{}, err
+		}
 	}
 	p.Item.UserID, p.Item.Outcome, p.Item.Accesses = p.after.ID, OutcomeApplied, p.accesses
-	return &p.Item, p.report()
+	if !p.changed && len(p.accesses) == 0 { // at most the object id was remembered
+		return p.Item, nil
+	}
+	return p.Item, p.report()
 }
 
 func (p *personChange) provisionNew() (err error) {
 	if p.before != nil {
 		return nil
 	}
-	p.action = ActionCreate
-	p.after, err = p.provision(p.tenant, p.in)
+	p.action, p.changed = ActionCreate, true
+	p.after, err = p.provision(p.tenant, p.in, cmp.Or(p.ObjectID, objectID(p.in.ExternalID)))
 	return err
 }
 
@@ -311,18 +377,42 @@ func (p *personChange) move() error {
 		p.left = append(p.left, g)
 	}
 	for _, g := range slices.Concat(p.joined, p.left) {
+		p.changed = true
 		if err := p.touchGroup(p.tenant, g); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// moveIndirect writes in which groups the person is through nested ones.
+func (p *personChange) moveIndirect() error {
 	generation := sequenceKey(p.env.Integration.Generation)
 	for _, g := range p.In {
-		if err := p.put(row{tableIndirect, key(p.env.ID, id, g), generation}); err != nil {
+		k := key(p.env.ID, p.after.ID, g)
+		was, err := p.r.Get(tableIndirect, k)
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(was, generation) {
+			continue
+		}
+		p.changed = true
+		if err := p.put(row{tableIndirect, k, generation}); err != nil {
 			return err
 		}
 	}
 	for _, g := range p.Out {
-		if err := p.w.Delete(tableIndirect, key(p.env.ID, id, g)); err != nil {
+		k := key(p.env.ID, p.after.ID, g)
+		was, err := p.r.Get(tableIndirect, k)
+		if err != nil {
+			return err
+		}
+		if was == nil {
+			continue
+		}
+		p.changed = true
+		if err := p.w.Delete(tableIndirect, k); err != nil {
 			return err
 		}
 	}
@@ -346,13 +436,14 @@ func (p *personChange) rewrite() error {
 		}
 		return p.put(row{tableUsers, key(p.tenant, p.after.ID), p.after.encode()})
 	}
+	p.changed = true
 	if p.renamed() {
 		if err := p.insert(tableUserName, textKey(p.tenant, p.fold(p.after.UserName)), p.after.ID[:], userNameTaken(p.after.UserName)); err != nil {
 			return err
 		}
 	}
-	action, err := p.rewriteUser(p.before, p.after)
-	p.action = action
+	var err error
+	p.action, err = p.rewriteUser(p.before, p.after)
 	return err
 }
 

@@ -18,6 +18,7 @@ type scene struct {
 	production, test directory.ID // environments of fjord's organization, the first one integrated
 	elsewhere        directory.ID // environment of harbor's organization
 	pilots, crew     *directory.Group
+	harborPilots     *directory.Group
 	ada, twin        *directory.User // twin: the same person as harbor's directory describes her
 	pilotsID, crewID string
 }
@@ -35,7 +36,7 @@ func newScene(t *testing.T) *scene {
 	s.ada, s.twin = s.createUser(s.fjord, person("ada", 1)), s.createUser(s.harbor, person("ada", 1))
 	s.pilots = s.createGroup(s.fjord, "Pilots", s.pilotsID, s.ada.ID)
 	s.crew = s.createGroup(s.fjord, "Crew", s.crewID)
-	s.createGroup(s.harbor, "Pilots", s.pilotsID, s.twin.ID)
+	s.harborPilots = s.createGroup(s.harbor, "Pilots", s.pilotsID, s.twin.ID)
 	return s
 }
 

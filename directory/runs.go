@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,7 @@ const (
 	RunQuarantined RunState = "quarantined" // waits for Allow once or Discard
 	RunAllowed     RunState = "allowed"     // was quarantined; another run has taken its place
 	RunDiscarded   RunState = "discarded"   // was quarantined
+	RunSuperseded  RunState = "superseded"  // was quarantined; a later run found otherwise
 	RunFailed      RunState = "failed"      // nothing was concluded from what had been read
 	RunCancelled   RunState = "cancelled"
 	RunInterrupted RunState = "interrupted" // the process ended in the middle of it
@@ -78,8 +80,9 @@ type Run struct {
 	Notes      []string    `json:"notes,omitempty"`   // what an administrator should know besides
 	Error      *RunError   `json:"error,omitempty"`
 	Approval   *Approval   `json:"approval,omitempty"` // that this run used
-	// Affected counts the accesses that a quarantined run would deactivate, by environment.
-	Affected map[string]int `json:"affected,omitempty"`
+	PlanOf     ID          `json:"planOf,omitzero"`    // the waiting run that holds the same plan; this one keeps no items
+	// Deactivations counts the accesses that the run took away without a person's approval, by environment.
+	Deactivations map[string]int `json:"deactivations,omitempty"`
 }
 
 // GroupRead is what a run read of one of the Groups to Sync.
@@ -292,7 +295,7 @@ func (s *Snapshot) Indirect(env *Environment, fn func(user, group ID) bool) erro
 	}
 	now := sequenceKey(env.Integration.Generation)
 	return s.r.Scan(tableIndirect, Range{Prefix: key(env.ID)}, func(k, v []byte) bool {
-		return !bytes.Equal(v, now) || fn(toID(k[16:32]), lastID(k))
+		return !bytes.Equal(v, now) || fn(indirectUser(k), lastID(k))
 	})
 }
 
@@ -332,8 +335,8 @@ func (c *change) noteActivation(u *User) error {
 	return c.w.Delete(tablePullDisable, k)
 }
 
-// forgetTaken drops what is remembered of a user who goes.
-func (c *change) forgetTaken(tenant, user ID) error {
+// forgetPull drops what the pull remembers of a user who goes.
+func (c *change) forgetPull(tenant, user ID) error {
 	groups, err := keys(c.r, tableTaken, Range{Prefix: key(tenant, user)})
 	if err != nil {
 		return err
@@ -343,21 +346,100 @@ func (c *change) forgetTaken(tenant, user ID) error {
 			return err
 		}
 	}
+	envs, err := c.nestedEnvironments(tenant)
+	if err != nil {
+		return err
+	}
+	for _, env := range envs {
+		groups, err := keys(c.r, tableIndirect, Range{Prefix: key(env.ID, user)})
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			if err := c.w.Delete(tableIndirect, key(env.ID, user, g)); err != nil {
+				return err
+			}
+		}
+	}
 	return c.w.Delete(tablePullDisable, key(tenant, user))
 }
 
-// SaveRun writes a run and, where it is given, what the pull remembers of its environment, as one
-// change.
-func (s *Service) SaveRun(ctx context.Context, run *Run, state *PullState) error {
-	return s.update(ctx, run.Actor, func(c *change) error {
-		if err := c.put(row{tableRuns, key(run.EnvironmentID, run.ID), encodeJSON(run)}, row{tableRunOf, key(run.ID), run.EnvironmentID[:]}); err != nil {
+// indirectUser reads the user of a key of the table of indirect members.
+func indirectUser(k []byte) ID { return toID(k[16:32]) }
+
+// dropIndirect takes everyone out of a group who was in it through a nested one, for an environment
+// that counts these, and returns who they are.
+func (c *change) dropIndirect(env *Environment, group ID) (users []ID, err error) {
+	if !env.Integration.Transitive {
+		return nil, nil
+	}
+	err = c.r.Scan(tableIndirect, Range{Prefix: key(env.ID)}, func(k, _ []byte) bool {
+		if lastID(k) == group {
+			users = append(users, indirectUser(k))
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		if err := c.w.Delete(tableIndirect, key(env.ID, u, group)); err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
+}
+
+// tidyIndirect drops those rows of indirect members that count for nothing: of an older generation,
+// or of a group that the environment does not sync. When it syncs the group again, the pull has to
+// see it anew.
+func (c *change) tidyIndirect(env *Environment, rows []row) error {
+	groups, err := c.syncedGroups(env)
+	if err != nil {
+		return err
+	}
+	now := sequenceKey(env.Integration.Generation)
+	for _, r := range rows {
+		if bytes.Equal(r.value, now) && slices.Contains(groups, lastID(r.key)) {
+			continue
+		}
+		if err := c.delete(r); err != nil {
 			return err
 		}
-		if state == nil {
+	}
+	return nil
+}
+
+// SaveRun writes a run and, where fn is given, what the pull remembers of its environment, as one
+// change: fn edits it. A quarantined run that waited until now and does not any more is superseded.
+func (s *Service) SaveRun(ctx context.Context, run *Run, fn func(*PullState)) error {
+	return s.update(ctx, run.Actor, func(c *change) error {
+		if err := c.putRun(run); err != nil || fn == nil {
+			return err
+		}
+		state, err := c.PullState(run.EnvironmentID)
+		if err != nil {
+			return err
+		}
+		waiting := state.Quarantined
+		fn(state)
+		if err := c.put(row{tablePullState, key(run.EnvironmentID), encodeJSON(state)}); err != nil {
+			return err
+		}
+		if waiting.IsZero() || waiting == state.Quarantined {
 			return nil
 		}
-		return c.put(row{tablePullState, key(run.EnvironmentID), encodeJSON(state)})
+		old, err := c.Run(waiting)
+		if err != nil || old.State != RunQuarantined {
+			return err
+		}
+		old.State = RunSuperseded
+		return c.putRun(old)
 	})
+}
+
+func (c *change) putRun(run *Run) error {
+	return c.put(row{tableRuns, key(run.EnvironmentID, run.ID), encodeJSON(run)}, row{tableRunOf, key(run.ID), run.EnvironmentID[:]})
 }
 
 // UpdatePullState changes what the pull remembers of an environment: fn edits it.
@@ -387,9 +469,13 @@ func (s *Service) UpdatePullState(ctx context.Context, environment ID, fn func(*
 	})
 }
 
-// SaveItems writes items of a run's plan, replacing those of the same numbers.
+// SaveItems writes items of a run's plan, replacing those of the same numbers. Errors: NotFound for
+// the run.
 func (s *Service) SaveItems(ctx context.Context, run ID, items []PlanItem) error {
 	return s.update(ctx, Actor{Role: RoleSystem, Channel: "pull"}, func(c *change) error {
+		if _, err := c.Run(run); err != nil {
+			return err
+		}
 		for i := range items {
 			if err := c.putItem(run, &items[i]); err != nil {
 				return err
@@ -408,14 +494,20 @@ func (c *change) putItem(run ID, item *PlanItem) error {
 // run's; Conflict when the run does not wait for an approval, or has waited for longer than that.
 func (s *Service) AllowRun(ctx context.Context, by Actor, run ID, hash, reason string) (*Run, error) {
 	return s.decideRun(ctx, by, run, func(c *change, r *Run, state *PullState) error {
-		reason, err := cleanName("reason", reason)
-		if err != nil {
+		if strings.TrimSpace(reason) == "" {
 			return failf(Invalid, "reason", "say why this is right: the reason is kept with the approval")
+		}
+		reason, err := cleanReason(reason)
+		if err != nil {
+			return err
 		}
 		if r.Restore && by.Role != RoleOperator {
 			return failf(Forbidden, "", "an operator alone may bring back what push took away")
 		}
-		if hash != r.Hash {
+		if r.Error != nil {
+			return failf(Conflict, "", "there is nothing to allow: %s", r.Error.Detail)
+		}
+		if hash == "" || hash != r.Hash {
 			return failf(Invalid, "hash", "the hash is not that of the plan of this run: look at the plan again")
 		}
 		if !c.now.Before(r.Ended.Add(ApprovalLife)) {
@@ -428,12 +520,28 @@ func (s *Service) AllowRun(ctx context.Context, by Actor, run ID, hash, reason s
 }
 
 // DiscardRun drops the plan of a quarantined run: nothing of it is done, and the next run plans
-// anew. Errors: as AllowRun.
+// anew. A reason may be given. Errors: Forbidden; Conflict when the run does not wait for a decision.
 func (s *Service) DiscardRun(ctx context.Context, by Actor, run ID, reason string) (*Run, error) {
 	return s.decideRun(ctx, by, run, func(c *change, r *Run, state *PullState) error {
+		reason, err := cleanReason(reason)
+		if err != nil {
+			return err
+		}
 		r.State = RunDiscarded
 		return c.audit("run.discard", r.ID.String(), map[string]any{"environment": r.EnvironmentID, "hash": r.Hash, "reason": reason})
 	})
+}
+
+// cleanReason checks what a person gave for a reason.
+func cleanReason(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	switch {
+	case len(text) > 1000:
+		return "", failf(Invalid, "reason", "the reason is longer than 1000 bytes")
+	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f }):
+		return "", failf(Invalid, "reason", "the reason holds a control character")
+	}
+	return text, nil
 }
 
 func (s *Service) decideRun(ctx context.Context, by Actor, id ID, fn func(*change, *Run, *PullState) error) (*Run, error) {
@@ -448,6 +556,11 @@ func (s *Service) decideRun(ctx context.Context, by Actor, id ID, fn func(*chang
 		state, err := c.PullState(run.EnvironmentID)
 		if err != nil {
 			return err
+		}
+		if run.State == RunQuarantined && state.Quarantined == run.PlanOf && !run.PlanOf.IsZero() {
+			if run, err = c.Run(run.PlanOf); err != nil { // the same plan, found again
+				return err
+			}
 		}
 		if run.State != RunQuarantined || state.Quarantined != run.ID {
 			return failf(Conflict, "", "this run does not wait for a decision: it is %s", run.State)
@@ -470,65 +583,85 @@ const pruneRows = 2000
 // PruneRuns removes the runs that ended before a time, with their plans, in small steps, and
 // returns how many. The last run of an environment and one that waits for a decision stay.
 func (s *Service) PruneRuns(ctx context.Context, before time.Time) (pruned int, err error) {
-	for {
-		var n int
-		err := s.update(ctx, Actor{Role: RoleSystem, Channel: "system"}, func(c *change) (err error) {
-			n, err = c.pruneRun(before)
-			return err
-		})
-		if err != nil || n < 0 {
-			return pruned, err
-		}
-		pruned += n
+	var old []ID
+	err = s.View(ctx, func(sn *Snapshot) (err error) {
+		old, err = sn.oldRuns(before)
+		return err
+	})
+	if err != nil {
+		return 0, err
 	}
+	for _, id := range old {
+		for gone, more := false, true; more; {
+			err := s.update(ctx, Actor{Role: RoleSystem, Channel: "system"}, func(c *change) (err error) {
+				gone, more, err = c.pruneRun(id)
+				return err
+			})
+			if err != nil {
+				return pruned, err
+			}
+			if gone {
+				pruned++
+			}
+		}
+	}
+	return pruned, nil
 }
 
-// pruneRun removes a part of one run: it returns 1 when the run is gone, 0 when some of it is
-// left, -1 when there is no run to remove.
-func (c *change) pruneRun(before time.Time) (int, error) {
-	var old *Run
-	var failed error
-	err := list(c.r, tableRuns, Range{}, jsonRow[Run], func(r *Run) bool {
-		if r.State == RunRunning || !r.Ended.Before(before) {
-			return true
-		}
-		state, err := c.PullState(r.EnvironmentID)
+// oldRuns lists the runs that ended before a time. Runs are kept in the order in which they
+// started, so those that started later than that are not looked at.
+func (s *Snapshot) oldRuns(before time.Time) (old []ID, err error) {
+	envs, err := s.Environments(ID{})
+	if err != nil {
+		return nil, err
+	}
+	for _, env := range envs {
+		err := list(s.r, tableRuns, Range{Prefix: key(env.ID)}, jsonRow[Run], func(r *Run) bool {
+			if r.State != RunRunning && r.Ended.Before(before) {
+				old = append(old, r.ID)
+			}
+			return r.Started.Before(before)
+		})
 		if err != nil {
-			failed = err
-			return false
+			return nil, err
 		}
-		if state.LastRun == r.ID || state.Quarantined == r.ID {
-			return true
-		}
-		old = r
-		return false
-	})
-	if err = errors.Join(failed, err); err != nil || old == nil {
-		return -1, err
+	}
+	return old, nil
+}
+
+// pruneRun removes a part of one run, unless it has to stay. more says that some of it is left.
+func (c *change) pruneRun(id ID) (gone, more bool, err error) {
+	env, err := c.r.Get(tableRunOf, key(id))
+	if err != nil || env == nil { // another call was faster
+		return false, false, err
+	}
+	environment := toID(env)
+	state, err := c.PullState(environment)
+	if err != nil || state.LastRun == id || state.Quarantined == id {
+		return false, false, err
 	}
 	var rows []row
-	err = c.r.Scan(tableRunItems, Range{Prefix: key(old.ID)}, func(k, _ []byte) bool {
+	err = c.r.Scan(tableRunItems, Range{Prefix: key(id)}, func(k, _ []byte) bool {
 		rows = append(rows, row{table: tableRunItems, key: bytes.Clone(k)})
 		return len(rows) < pruneRows
 	})
 	if err != nil {
-		return -1, err
+		return false, false, err
 	}
-	done := 0
-	if len(rows) < pruneRows {
-		rows = append(rows, row{table: tableRuns, key: key(old.EnvironmentID, old.ID)}, row{table: tableRunOf, key: key(old.ID)})
-		done = 1
+	if gone = len(rows) < pruneRows; gone {
+		rows = append(rows, row{table: tableRuns, key: key(environment, id)}, row{table: tableRunOf, key: key(id)})
 	}
-	return done, c.delete(rows...)
+	return gone, !gone, c.delete(rows...)
 }
 
-// SetCredential keeps a credential of a tenant in place of the one of the same name.
+// SetCredential keeps a credential of a tenant in place of the one of the same name; id, time and
+// creator are set here. Errors: Forbidden; Invalid; NotFound for the tenant.
 func (s *Service) SetCredential(ctx context.Context, by Actor, cred Credential) (*Credential, error) {
 	if err := require(by, RolePartner, RoleOperator); err != nil {
 		return nil, err
 	}
-	if checkText("name", cred.Name) != nil || cred.Name == "" || cred.Sealed == "" && cred.TokenFile == "" {
-		return nil, failf(Invalid, "credential", "a credential needs a name and a secret, or the file of a token")
+	if err := cred.check(); err != nil {
+		return nil, err
 	}
 	err := s.update(ctx, by, func(c *change) error {
 		tenant, err := c.Tenant(cred.TenantID)
@@ -545,6 +678,25 @@ func (s *Service) SetCredential(ctx context.Context, by Actor, cred Credential) 
 		return nil, err
 	}
 	return &cred, nil
+}
+
+func (c *Credential) check() (err error) {
+	if c.Name, err = cleanName("name", c.Name); err != nil {
+		return err
+	}
+	switch c.Kind {
+	case "secret", "certificate":
+		if c.Sealed == "" || c.TokenFile != "" {
+			return failf(Invalid, "credential", "a %s is kept sealed and has no token file", c.Kind)
+		}
+	case "federated":
+		if c.Sealed != "" || c.TokenFile == "" {
+			return failf(Invalid, "credential", "a federated credential names the file of a token and holds no secret")
+		}
+	default:
+		return failf(Invalid, "credential", "a credential is a secret, a certificate or federated")
+	}
+	return nil
 }
 
 // public is a credential as the audit may show it.
@@ -590,9 +742,13 @@ func (s *Service) ResealCredentials(ctx context.Context, by Actor, fn func(*Cred
 			if cred.Sealed == "" {
 				continue
 			}
-			sealed, err := fn(cred)
+			given := *cred
+			sealed, err := fn(&given)
 			if err != nil {
 				return err
+			}
+			if sealed == "" {
+				return failf(Internal, "", "the credential %s would be lost", cred.Name)
 			}
 			if sealed == cred.Sealed {
 				continue

@@ -13,6 +13,7 @@ var (
 	tableEnvironmentName   = &Table{Name: "environment_name"}   // organization, folded name -> environment
 	tableEnvironmentTenant = &Table{Name: "environment_tenant"} // tenant, environment
 	tableEnvironmentGroup  = &Table{Name: "environment_group"}  // tenant, group object id, 0, environment
+	tableEnvironmentNested = &Table{Name: "environment_nested"} // tenant, environment; those that count members of nested groups
 
 	tableTenants    = &Table{Name: "tenants"}     // tenant -> Tenant
 	tableTenantName = &Table{Name: "tenant_name"} // folded name -> tenant
@@ -68,7 +69,7 @@ var (
 var Tables = []*Table{
 	tableSettings,
 	tableOrganizations, tableOrganizationName,
-	tableEnvironments, tableEnvironmentName, tableEnvironmentTenant, tableEnvironmentGroup,
+	tableEnvironments, tableEnvironmentName, tableEnvironmentTenant, tableEnvironmentGroup, tableEnvironmentNested,
 	tableTenants, tableTenantName,
 	tableAccounts, tableAccountEmail, tableFormer,
 	tableUsers, tableUserName, tableUserExternal, tableUserObject, tableUserEmail,

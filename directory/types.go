@@ -410,7 +410,8 @@ type Derivation struct {
 
 // DerivationScope is a set of people whose access to the run's environment must be derived again.
 type DerivationScope struct {
-	TenantID ID     `json:"tenantId,omitzero"` // members of the group below in this tenant
-	GroupID  ID     `json:"groupId,omitzero"`  // zero: everyone who has an access to the environment
+	TenantID ID     `json:"tenantId,omitzero"` // of the people
+	GroupID  ID     `json:"groupId,omitzero"`  // members of this group; zero: everyone who has an access to the environment
+	Nested   bool   `json:"nested,omitempty"`  // instead: those who are in a group through a nested one
 	After    []byte `json:"after,omitempty"`   // key of the last person looked at
 }

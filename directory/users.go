@@ -45,7 +45,7 @@ func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserIn
 		if err := c.hasTenant(tenant); err != nil {
 			return err
 		}
-		if u, err = c.provision(tenant, in); err != nil {
+		if u, err = c.provision(tenant, in, objectID(in.ExternalID)); err != nil {
 			return err
 		}
 		if err := c.log(userEvent(ActionCreate, u, in.Changes, in.Warnings)); err != nil {
@@ -59,9 +59,10 @@ func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserIn
 	return u, nil
 }
 
-// provision writes a new user and what follows from it, but for the log line and the event.
-func (c *change) provision(tenant ID, in UserInput) (*User, error) {
-	u := &User{TenantID: tenant, ID: c.s.newID(), ObjectID: objectID(in.ExternalID), Profile: in.Profile,
+// provision writes a new user and what follows from it, but for the log line and the event. object
+// is the person's object id, zero where it is not known.
+func (c *change) provision(tenant ID, in UserInput, object ID) (*User, error) {
+	u := &User{TenantID: tenant, ID: c.s.newID(), ObjectID: object, Profile: in.Profile,
 		Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
 	if err := c.insert(tableUserName, textKey(tenant, c.fold(u.UserName)), u.ID[:], userNameTaken(u.UserName)); err != nil {
 		return nil, err
@@ -76,6 +77,11 @@ func (c *change) provision(tenant ID, in UserInput) (*User, error) {
 	}
 	if err := c.indexUser(nil, u); err != nil {
 		return nil, err
+	}
+	if !u.Active && !c.by.RunID.IsZero() {
+		if err := c.noteActivation(u); err != nil {
+			return nil, err
+		}
 	}
 	account.overrideBy(u, c.now)
 	if err := c.put(row{tableAccounts, key(account.ID), account.encode()}); err != nil {
@@ -423,7 +429,7 @@ func (s *Service) DeleteUser(ctx context.Context, by Actor, tenant, id ID, check
 				return err
 			}
 		}
-		if err := c.forgetTaken(tenant, id); err != nil {
+		if err := c.forgetPull(tenant, id); err != nil {
 			return err
 		}
 		if err := c.indexUser(u, nil); err != nil {

@@ -246,7 +246,7 @@ func (t *Tenant) Populate(users, groups int) {
 		if i%5 == 4 {
 			g.Members = append(g.Members, pick(t, made))
 		}
-		t.groups[g.ID] = &g
+		t.setGroup(g.ID, &g)
 		made = append(made, g.ID)
 	}
 	for _, id := range everyone {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -80,10 +79,12 @@ func (u User) Deleted() bool { return !u.DeletedAt.IsZero() }
 type Group struct {
 	ID          string // object id, a lower-case GUID
 	DisplayName string
-	// Members are the object ids of the direct members, users and groups, in the order of joining. A soft-deleted user
+	// Members are the object ids of the direct members (users, groups and devices) in the order of joining. A soft-deleted user
 	// keeps its place, because Restore gives the memberships back, but counts as a member only after that.
-	Members   []string
-	CreatedAt time.Time
+	Members []string
+	// HiddenMembership says that only an application with Member.Read.Hidden sees the members.
+	HiddenMembership bool
+	CreatedAt        time.Time
 
 	rev uint64 // last change of a property; membership does not count
 }
@@ -105,6 +106,8 @@ type Tenant struct {
 	groups     map[string]*Group
 	userOrder  []string
 	groupOrder []string
+	devices    map[string]bool // object ids; devices are only there
+	history    history
 	upns       map[string]string // lower-case userPrincipalName -> object id
 	rev        uint64
 	namesakes  map[string]int // local part -> highest number given out to tell namesakes apart, less one
@@ -119,6 +122,7 @@ func New(o Options) *Tenant {
 		now:       o.Now,
 		users:     make(map[string]*User),
 		groups:    make(map[string]*Group),
+		devices:   make(map[string]bool),
 		upns:      make(map[string]string),
 		namesakes: make(map[string]int),
 		rng:       rand.New(rand.NewPCG(o.Seed, 1)),
@@ -171,8 +175,8 @@ func (t *Tenant) Snapshot() Snapshot {
 
 // User returns one user, soft deleted or not.
 func (t *Tenant) User(id string) (User, bool) {
-	u, ok := t.view().user[id]
-	if !ok {
+	u := t.user(id)
+	if u == nil {
 		return User{}, false
 	}
 	return *u, true
@@ -180,8 +184,8 @@ func (t *Tenant) User(id string) (User, bool) {
 
 // Group returns one group.
 func (t *Tenant) Group(id string) (Group, bool) {
-	g, ok := t.view().group[id]
-	if !ok {
+	g := t.group(id)
+	if g == nil {
 		return Group{}, false
 	}
 	c := *g
@@ -218,16 +222,7 @@ func (t *Tenant) view() view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire()
-	v := view{rev: t.rev, user: maps.Clone(t.users), group: maps.Clone(t.groups)}
-	v.users = make([]*User, len(t.userOrder))
-	for i, id := range t.userOrder {
-		v.users[i] = t.users[id]
-	}
-	v.groups = make([]*Group, len(t.groupOrder))
-	for i, id := range t.groupOrder {
-		v.groups[i] = t.groups[id]
-	}
-	return v
+	return t.viewAt(t.rev)
 }
 
 // expire removes for good what was deleted longer than [Retention] ago. The caller holds mu.
@@ -266,8 +261,7 @@ func (t *Tenant) hire(p Person) *User {
 	u.AccountEnabled = true
 	t.rev++
 	u.rev = t.rev
-	t.users[u.ID] = u
-	t.userOrder = append(t.userOrder, u.ID)
+	t.setUser(u.ID, u)
 	t.upns[strings.ToLower(u.UserPrincipalName)] = u.ID
 	return u
 }
@@ -370,8 +364,7 @@ func (t *Tenant) CreateGroup(displayName string) Group {
 func (t *Tenant) createGroup(displayName string) *Group {
 	t.rev++
 	g := &Group{ID: t.newID(), DisplayName: displayName, CreatedAt: t.now(), rev: t.rev}
-	t.groups[g.ID] = g
-	t.groupOrder = append(t.groupOrder, g.ID)
+	t.setGroup(g.ID, g)
 	return g
 }
 
@@ -390,7 +383,7 @@ func (t *Tenant) renameGroup(id, displayName string) error {
 	t.rev++
 	c := *g
 	c.DisplayName, c.rev = displayName, t.rev
-	t.groups[id] = &c
+	t.setGroup(id, &c)
 	return nil
 }
 
@@ -402,8 +395,7 @@ func (t *Tenant) DeleteGroup(id string) error {
 		return fmt.Errorf("group %s: %w", id, ErrNotFound)
 	}
 	t.rev++
-	delete(t.groups, id)
-	t.groupOrder = slices.DeleteFunc(t.groupOrder, func(g string) bool { return g == id })
+	t.setGroup(id, nil)
 	for g := range t.groups {
 		t.removeMember(g, id)
 	}
@@ -417,13 +409,21 @@ func (t *Tenant) AddMember(groupID, memberID string) error {
 	if t.groups[groupID] == nil {
 		return fmt.Errorf("group %s: %w", groupID, ErrNotFound)
 	}
-	if t.groups[memberID] == nil && t.users[memberID] == nil {
+	if err := t.mayJoin(groupID, memberID); err != nil {
+		return err
+	}
+	t.addMember(groupID, memberID)
+	return nil
+}
+
+// mayJoin checks a member to be. The caller holds mu.
+func (t *Tenant) mayJoin(groupID, memberID string) error {
+	if t.groups[memberID] == nil && t.users[memberID] == nil && !t.devices[memberID] {
 		return fmt.Errorf("member %s: %w", memberID, ErrNotFound)
 	}
 	if groupID == memberID {
 		return fmt.Errorf("group %s in itself: %w", groupID, ErrState)
 	}
-	t.addMember(groupID, memberID)
 	return nil
 }
 
@@ -446,7 +446,7 @@ func (t *Tenant) addMember(groupID, memberID string) {
 	t.rev++
 	c := *g
 	c.Members = append(g.Members, memberID) //nolint:gocritic // older versions may share the array; they end before the new element
-	t.groups[groupID] = &c
+	t.setGroup(groupID, &c)
 }
 
 func (t *Tenant) removeMember(groupID, memberID string) {
@@ -458,7 +458,7 @@ func (t *Tenant) removeMember(groupID, memberID string) {
 	t.rev++
 	c := *g
 	c.Members = slices.Concat(g.Members[:i], g.Members[i+1:])
-	t.groups[groupID] = &c
+	t.setGroup(groupID, &c)
 }
 
 // change applies f to a copy of a user that is not deleted and stores it unless f fails.
@@ -492,15 +492,14 @@ func (t *Tenant) changeLocked(id string, f func(*User) error) error {
 func (t *Tenant) put(u *User) {
 	t.rev++
 	u.rev = t.rev
-	t.users[u.ID] = u
+	t.setUser(u.ID, u)
 }
 
 // remove deletes a user for good. The caller holds mu.
 func (t *Tenant) remove(id string) {
 	t.rev++
 	delete(t.upns, strings.ToLower(t.users[id].UserPrincipalName))
-	delete(t.users, id)
-	t.userOrder = slices.DeleteFunc(t.userOrder, func(u string) bool { return u == id })
+	t.setUser(id, nil)
 	for g := range t.groups {
 		t.removeMember(g, id)
 	}

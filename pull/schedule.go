@@ -1,0 +1,298 @@
+package pull
+
+import (
+	"context"
+	"time"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// look is how long the scheduler sleeps at most: settings that change meanwhile are seen then.
+const look = time.Minute
+
+// lateIntervals is how many intervals may pass without a success before somebody is told.
+const lateIntervals = 3
+
+// Work runs the schedule until ctx ends, then stops the runs under way and returns. One process
+// works on a store: what one has left unfinished, the next one plans again.
+func (r *Reconciler) Work(ctx context.Context) {
+	defer r.Close()
+	if r.Connect == nil {
+		<-ctx.Done()
+		return
+	}
+	if err := r.recover(ctx); err != nil && ctx.Err() == nil {
+		r.Log.Error("runs that were interrupted could not be marked", "error", err)
+	}
+	slots := make(chan struct{}, r.Settings.Tenants)
+	late := map[directory.ID]bool{}
+	var prune time.Time
+	for {
+		next, err := r.due(ctx, slots, late)
+		if err != nil && ctx.Err() == nil {
+			r.Log.Error("the schedule of the pull could not be read", "error", err)
+		}
+		if now := r.now(); !now.Before(prune) {
+			prune = now.Add(24 * time.Hour)
+			r.runs.Go(func() { r.prune(now) })
+		}
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-r.wake:
+			timer.Stop()
+		}
+	}
+}
+
+func (r *Reconciler) prune(now time.Time) {
+	n, err := r.Service.PruneRuns(r.ctx, now.Add(-r.Settings.Keep))
+	switch {
+	case err != nil && r.ctx.Err() == nil:
+		r.Log.Error("old pull runs could not be removed", "error", err)
+	case n > 0:
+		r.Log.Info("removed old pull runs", "runs", n)
+	}
+}
+
+// recover marks the runs that an earlier process left: they are planned again.
+func (r *Reconciler) recover(ctx context.Context) error {
+	var left []*directory.Run
+	err := r.Service.View(ctx, func(sn *directory.Snapshot) error {
+		envs, err := sn.Environments(directory.ID{})
+		if err != nil {
+			return err
+		}
+		for _, env := range envs {
+			err := sn.Runs(env.ID, func(run *directory.Run) bool {
+				if run.State == directory.RunRunning {
+					left = append(left, run)
+				}
+				return run.State == directory.RunRunning
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, run := range left {
+		run.State, run.Ended, run.Stage = directory.RunInterrupted, r.now(), ""
+		if err := r.Service.SaveRun(ctx, run, func(s *directory.PullState) { s.Next = time.Time{} }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// due begins the runs whose time has come and returns how long to sleep until the next one.
+func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[directory.ID]bool) (time.Duration, error) {
+	now := r.now()
+	next := now.Add(look)
+	byTenant := map[directory.ID][]directory.ID{}
+	var order []directory.ID
+	err := r.Service.View(ctx, func(sn *directory.Snapshot) error {
+		envs, err := sn.Environments(directory.ID{})
+		if err != nil {
+			return err
+		}
+		for _, env := range envs {
+			in := env.Integration
+			if !in.Enabled || !in.Periodic || in.Paused || in.TenantID.IsZero() || len(in.Groups) == 0 {
+				delete(late, env.ID)
+				continue
+			}
+			state, err := sn.PullState(env.ID)
+			if err != nil {
+				return err
+			}
+			r.warnLate(env, state, now, late)
+			at := r.at(env.ID, state, now)
+			switch {
+			case at.After(now):
+				if at.Before(next) {
+					next = at
+				}
+			case r.busy(env.ID):
+			default:
+				if byTenant[in.TenantID] == nil {
+					order = append(order, in.TenantID)
+				}
+				byTenant[in.TenantID] = append(byTenant[in.TenantID], env.ID)
+			}
+		}
+		return nil
+	})
+	for _, tenant := range order {
+		r.launch(slots, byTenant[tenant])
+	}
+	return next.Sub(now), err
+}
+
+// at is when an environment's next scheduled run is due. The first one of a process comes after a
+// random delay, so that a restart does not ask for everything at once.
+func (r *Reconciler) at(env directory.ID, state *directory.PullState, now time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first, ok := r.first[env]
+	if !ok {
+		first = state.Next
+		if first.Before(now) {
+			spread := r.Settings.Interval
+			if !state.LastRun.IsZero() {
+				spread /= 5
+			}
+			first = now.Add(time.Duration(r.Random() * float64(spread)))
+		}
+		r.first[env] = first
+	}
+	at := first
+	if state.Next.After(at) {
+		at = state.Next
+	}
+	if state.NotBefore.After(at) {
+		at = state.NotBefore
+	}
+	return at
+}
+
+func (r *Reconciler) busy(env directory.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.active[env] != nil
+}
+
+// launch begins the scheduled runs of one tenant's environments.
+func (r *Reconciler) launch(slots chan struct{}, envs []directory.ID) {
+	var runs []*activeRun
+	for _, env := range envs {
+		by := directory.Actor{Role: directory.RoleSystem, Channel: "pull"}
+		if a, fresh := r.claim(by, env, directory.TriggerSchedule, SyncOptions{}); fresh {
+			runs = append(runs, a)
+		}
+	}
+	if len(runs) == 0 {
+		return
+	}
+	r.runs.Go(func() {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-r.ctx.Done():
+		}
+		r.inTurn(r.ctx, runs[0].run.EnvironmentID, runs, true)
+	})
+}
+
+// warnLate tells the log once when an environment has had no success for too long.
+func (r *Reconciler) warnLate(env *directory.Environment, state *directory.PullState, now time.Time, late map[directory.ID]bool) {
+	is := r.late(state, now)
+	if is && !late[env.ID] {
+		r.Log.Warn("no pull of an environment has succeeded for a long time", "environment", env.ID, "lastSuccess", state.LastSuccess)
+	}
+	late[env.ID] = is
+}
+
+func (r *Reconciler) late(state *directory.PullState, now time.Time) bool {
+	return !state.LastSuccess.IsZero() && now.Sub(state.LastSuccess) > lateIntervals*r.Settings.Interval
+}
+
+// Status is how the pull of one environment is.
+type Status struct {
+	Environment *directory.Environment
+	State       *directory.PullState
+	Last        *directory.Run // the last one that ended; nil: none
+	Running     *directory.Run // under way; nil: none
+	Late        bool           // no success for three intervals
+}
+
+// Status returns how the pulls of all environments are that use a tenant.
+func (r *Reconciler) Status(ctx context.Context) (all []Status, err error) {
+	now := r.now()
+	err = r.Service.View(ctx, func(sn *directory.Snapshot) error {
+		all = nil
+		envs, err := sn.Environments(directory.ID{})
+		if err != nil {
+			return err
+		}
+		for _, env := range envs {
+			if !env.Integration.Enabled || env.Integration.TenantID.IsZero() {
+				continue
+			}
+			s := Status{Environment: env}
+			if s.State, err = sn.PullState(env.ID); err != nil {
+				return err
+			}
+			s.Late = env.Integration.Periodic && !env.Integration.Paused && r.late(s.State, now)
+			if !s.State.LastRun.IsZero() {
+				if s.Last, err = sn.Run(s.State.LastRun); err != nil {
+					return err
+				}
+			}
+			all = append(all, s)
+		}
+		return nil
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range all {
+		if a := r.active[all[i].Environment.ID]; a != nil {
+			all[i].Running = a.show()
+		}
+	}
+	return all, err
+}
+
+// Totals are what the reads of this process have cost so far, and how often one had to wait.
+func (r *Reconciler) Totals() (m Meter, waits int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.totals, r.waits
+}
+
+// Test tries the credential of a tenant with the groups of its environments. An error means that
+// nothing could be tried.
+func (r *Reconciler) Test(ctx context.Context, tenant directory.ID) (Report, error) {
+	if r.Connect == nil {
+		return Report{}, &directory.Error{Kind: directory.Unavailable, Detail: "this program has no way to read a directory"}
+	}
+	var t *directory.Tenant
+	var cred *directory.Credential
+	var groups []string
+	err := r.Service.View(ctx, func(sn *directory.Snapshot) (err error) {
+		if t, err = sn.Tenant(tenant); err != nil {
+			return err
+		}
+		if cred, err = sn.Credential(tenant, CredentialName); err != nil {
+			return err
+		}
+		envs, err := sn.Environments(directory.ID{})
+		for _, env := range envs {
+			if in := env.Integration; in.Enabled && in.TenantID == tenant {
+				groups = append(groups, in.Groups...)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return Report{}, err
+	}
+	source, err := r.open(t, cred, false, func(Meter) {})
+	if err != nil {
+		return Report{}, &directory.Error{Kind: directory.Invalid, Field: "credential", Detail: detailOf(err), Err: err}
+	}
+	defer source.Close()
+	ctx, cancel := context.WithTimeout(ctx, r.Settings.Deadline)
+	defer cancel()
+	tester, ok := source.(Tester)
+	if !ok {
+		return Report{}, &directory.Error{Kind: directory.Unavailable, Detail: "this directory cannot be tested"}
+	}
+	return tester.Test(ctx, groups), nil
+}
