@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -94,7 +95,9 @@ func connectStore(ctx context.Context, c Config, o Options) (*Client, error) {
 		return nil, err
 	}
 	keys := newSecrets(c, service)
-	reconciler, err := newReconciler(c, o, service, keys, nil)
+	quiet := o
+	quiet.Logger = slog.New(errorsOnly{o.Logger.Handler()})
+	reconciler, err := newReconciler(c, quiet, service, keys, nil)
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}

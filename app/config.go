@@ -341,7 +341,7 @@ func (c *Config) problems() (all []string) {
 	time("stop_timeout", c.StopTimeout, second/10, 600*second)
 	p := c.Pull
 	time("pull.interval", p.Interval, second, 24*3600*second)
-	time("pull.deadline", p.Deadline, second/10, 24*3600*second)
+	time("pull.deadline", p.Deadline, 1, 24*3600*second)
 	if p.Deadline >= p.Interval {
 		bad("pull.deadline: %s is not less than pull.interval (%s)", p.Deadline, p.Interval)
 	}
@@ -391,7 +391,7 @@ func (c Config) Warnings() (all []string) {
 // roots are the system's certificates and those of CAFile; nil: the system's alone.
 func (p *PullConfig) roots() (*x509.CertPool, error) {
 	if p.CAFile == "" {
-		return nil, nil //nolint:nilnil // no pool is what means the system's to crypto/tls
+		return nil, nil // no pool is what means the system's to crypto/tls
 	}
 	text, err := os.ReadFile(p.CAFile)
 	if err != nil {

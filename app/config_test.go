@@ -1,6 +1,11 @@
 package app
 
 import (
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -21,7 +26,8 @@ func TestConfigZeroValueIsTheDefault(t *testing.T) {
 	want := Config{Data: "data", Listen: "127.0.0.1:8080", StopTimeout: 10 * time.Second, Log: LogConfig{"info", "auto"},
 		Limits: Limits{BodyBytes: 1 << 20, JSONDepth: 32, FilterLength: 2048, FilterDepth: 10, FilterTerms: 50, PatchOperations: 100, PatchMembers: 1000,
 			PageDefault: 100, PageMax: 200, HeaderBytes: 16 << 10, HeaderCount: 100, RequestsPerSecond: 500, Burst: 1000},
-		Timeouts: Timeouts{5 * time.Second, 30 * time.Second, 30 * time.Second, 120 * time.Second}}
+		Timeouts: Timeouts{5 * time.Second, 30 * time.Second, 30 * time.Second, 120 * time.Second},
+		Pull:     PullConfig{15 * time.Minute, 10 * time.Minute, 2 * time.Hour, 90, 4, ""}}
 	if d := cmp.Diff(want, c); d != "" {
 		t.Errorf("defaults (-want +got):\n%s", d)
 	}
@@ -82,6 +88,9 @@ func TestConfigEveryKeyHasItsVariable(t *testing.T) {
 		for f := range typ.Fields() {
 			key := f.Tag.Get("yaml")
 			want := strings.ToUpper(key)
+			if key == "-" && f.Type == reflect.TypeFor[Secret]() { // never in a file that is passed around
+				want = strings.ToUpper(f.Name)
+			}
 			if key == "" {
 				t.Errorf("%s has no key", f.Name)
 			}
@@ -132,6 +141,98 @@ func TestConfigThatIsPrintedReadsTheSame(t *testing.T) {
 	}
 }
 
+func TestConfigOfThePull(t *testing.T) {
+	empty, ca := write(t, "no certificate"), write(t, certificatePEM(t))
+	tests := []struct {
+		name string
+		c    PullConfig
+		want string // part of the one problem; empty: none
+	}{
+		{"the defaults", PullConfig{}, ""},
+		{"a short interval brings its deadline", PullConfig{Interval: 3 * time.Second}, ""},
+		{"an interval of nothing", PullConfig{Interval: time.Millisecond}, "pull.interval: 1ms is not between 1s and 24h0m0s"},
+		{"a deadline as long as the interval", PullConfig{Interval: 5 * time.Minute, Deadline: 5 * time.Minute}, "pull.deadline: 5m0s is not less than pull.interval (5m0s)"},
+		{"a deadline just below", PullConfig{Interval: 5 * time.Minute, Deadline: 5*time.Minute - 1}, ""},
+		{"a deadline below 0", PullConfig{Deadline: -time.Second}, "pull.deadline: -1s is not between"},
+		{"silence at once", PullConfig{SilentAfter: time.Second}, "pull.silent_after: 1s is not between"},
+		{"kept for ever", PullConfig{KeepDays: 3651}, "pull.keep_days: 3651 is not between 1 and 3650"},
+		{"not kept", PullConfig{KeepDays: -1}, "pull.keep_days"},
+		{"too many at once", PullConfig{Tenants: 65}, "pull.tenants: 65 is not between 1 and 64"},
+		{"no certificate file", PullConfig{CAFile: empty + "x"}, "pull.ca_file: open " + empty + "x"},
+		{"a certificate file without one", PullConfig{CAFile: empty}, empty + " holds no certificate in PEM"},
+		{"a certificate file", PullConfig{CAFile: ca}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Config{Pull: tt.c}.orDefaults()
+			got := c.problems()
+			switch {
+			case tt.want == "" && len(got) > 0:
+				t.Errorf("problems %q", got)
+			case tt.want != "" && (len(got) != 1 || !strings.Contains(got[0], tt.want)):
+				t.Errorf("problems %q, want one with %q", got, tt.want)
+			}
+		})
+	}
+	p := PullConfig{CAFile: ca}
+	with, err := p.roots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	system, err := x509.SystemCertPool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if with.Equal(system) {
+		t.Error("the certificate is not among those that are trusted")
+	}
+	p.CAFile = ""
+	if none, err := p.roots(); none != nil || err != nil {
+		t.Errorf("without a file: %v, %v", none, err)
+	}
+}
+
+// TestConfigSecretIsNeverPrinted prints a configuration in every way that prints something by accident.
+func TestConfigSecretIsNeverPrinted(t *testing.T) {
+	const key = "k1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	c, err := LoadConfig(Source{Environ: []string{"BIZZSCIM_SECRETS_KEY=" + key}})
+	if err != nil || string(c.Secrets.Key) != key {
+		t.Fatalf("read as %d bytes, %v", len(c.Secrets.Key), err)
+	}
+	var log buffer
+	for _, l := range []*slog.Logger{slog.New(slog.NewJSONHandler(&log, nil)), slog.New(slog.NewTextHandler(&log, nil))} {
+		l.Info("config", "config", c, "key", c.Secrets.Key, "pointer", &c)
+	}
+	var file strings.Builder
+	if err := c.WriteYAML(&file); err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Map()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{log.String(), file.String(), string(doc), fmt.Sprint(m)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X"} {
+		texts = append(texts, fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c), fmt.Sprintf(verb, c.Secrets.Key))
+	}
+	for _, text := range texts {
+		if low := strings.ToLower(text); strings.Contains(text, key[3:20]) || strings.Contains(low, hex.EncodeToString([]byte(key[3:20]))) {
+			t.Errorf("the key is in %s", text)
+		}
+	}
+	if got := fmt.Sprint(Secret("")); got != "" {
+		t.Errorf("no key is shown as %q", got)
+	}
+	// It has no place in a file.
+	if _, err := LoadConfig(Source{File: write(t, "secrets:\n  key: "+key+"\n")}); err == nil || !strings.Contains(err.Error(), "unknown key key") {
+		t.Errorf("taken from a file: %v", err)
+	}
+}
+
 func TestConfigWarnings(t *testing.T) {
 	tests := []struct {
 		name string
@@ -143,6 +244,8 @@ func TestConfigWarnings(t *testing.T) {
 		{"everywhere behind a proxy", Config{Listen: "0.0.0.0:8080", TrustedProxies: []string{"10.1.2.3"}, BaseURL: "https://scim.example.com"}, nil},
 		{"public http", Config{BaseURL: "http://scim.example.com"}, []string{"not https"}},
 		{"open metrics", Config{MetricsListen: "10.0.0.1:9090"}, []string{"metrics"}},
+		{"in a hurry", Config{Pull: PullConfig{Interval: time.Minute}}, []string{"pull.interval is 1m0s"}},
+		{"keys that are none", Config{Secrets: SecretsConfig{Key: "k1 c2VjcmV0"}}, []string{"BIZZSCIM_SECRETS_KEY cannot be used"}},
 		{"trust in everybody", Config{TrustedProxies: []string{"0.0.0.0/0"}}, []string{"everybody"}},
 	}
 	for _, tt := range tests {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -40,6 +41,13 @@ func newReconciler(c Config, o Options, service *directory.Service, keys *secret
 	}), nil
 }
 
+// errorsOnly is a log of errors alone: for a command that shows by itself how a run went.
+type errorsOnly struct{ slog.Handler }
+
+func (h errorsOnly) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelError && h.Handler.Enabled(ctx, level)
+}
+
 func (a *admin) startSync(ctx context.Context, by directory.Actor, in SyncInput) (Run, error) {
 	env, err := a.environment(ctx, in.Environment)
 	if err != nil {
@@ -66,6 +74,9 @@ func viewRun(n *names, r *directory.Run) Run {
 		Restore: r.Restore, State: string(r.State), Stage: string(r.Stage), Done: r.Done, Total: r.Total, Started: r.Started, Ended: orNil(r.Ended),
 		PushSilent: r.PushSilent, Drift: r.Counts.Drift(), Groups: []GroupRead{}, Pages: r.Pages, Requests: r.Requests, Retries: r.Retries, Units: r.Units,
 		Counts: Counts(r.Counts), Hash: r.Hash, Reasons: r.Reasons, Notes: r.Notes, Deactivated: []Affected{}}
+	if r.State == directory.RunRunning {
+		out.Ended = nil // until its end is kept
+	}
 	if !r.TenantID.IsZero() {
 		t := n.tenant(r.TenantID)
 		out.Tenant = &t
@@ -197,7 +208,7 @@ func (a *admin) run(ctx context.Context, ref string, w which) (*directory.Run, e
 func (a *admin) underWay(ctx context.Context, ref string) (*directory.Run, error) {
 	env, err := a.environment(ctx, ref)
 	if isNotFound(err) {
-		return nil, nil //nolint:nilnil,nilerr // the caller says it better
+		return nil, nil // the caller says it better
 	} else if err != nil {
 		return nil, err
 	}
@@ -383,7 +394,7 @@ func (a *App) pullSummary(ctx context.Context) string {
 			}
 		}
 	}
-	text := fmt.Sprintf("pull: %d environments periodically, %d quarantined, %d failing, %d overdue", periodic, quarantined, failing, overdue)
+	text := fmt.Sprintf("pull: periodic %d, quarantined %d, failing %d, overdue %d", periodic, quarantined, failing, overdue)
 	if !oldest.IsZero() {
 		text += ", oldest success " + a.options.Now().Sub(oldest).Round(time.Second).String() + " ago"
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,6 +27,9 @@ type secrets struct {
 
 	mu sync.Mutex // held while the key file is made or rewritten
 }
+
+// GenerateKey makes the line of a new key that seals secrets.
+func GenerateKey() string { return vault.Generate() }
 
 func newSecrets(c Config, service *directory.Service) *secrets {
 	file := c.Secrets.KeyFile
@@ -150,14 +154,20 @@ func (s *secrets) rotate(ctx context.Context, by directory.Actor, forget bool) (
 		}
 		return ring.Seal(plain, place(c)), nil
 	})
-	if err != nil || !forget {
+	if err != nil {
 		return out, err
 	}
-	if ring, err = vault.Forget(s.file); err != nil {
-		return out, s.fail(err)
+	if forget {
+		if ring, err = vault.Forget(s.file); err != nil {
+			return out, s.fail(err)
+		}
+		out.Keys = ring.Len()
 	}
-	out.Keys = ring.Len()
-	return out, nil
+	detail, err := json.Marshal(map[string]any{"resealed": out.Resealed, "forgotten": forget})
+	if err != nil {
+		return out, err
+	}
+	return out, s.service.Audit(ctx, by, "secrets.rotate", "key "+out.KeyID, detail)
 }
 
 func (s *secrets) tenantNames(ctx context.Context) (map[directory.ID]string, error) {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The server and the floors each run in a process of their own, of this same program. The parent
+// The server, the floors and the simulated directory each run in a process of their own, of this same program. The parent
 // tells them what to do over their standard input and output; when that ends, so do they.
 
 const childArg = "child-of-bench"
@@ -85,6 +85,8 @@ func childMain(role string) error {
 		object = &Server{ctx: ctx}
 	case roleFloor:
 		object = &Floor{ctx: ctx}
+	case roleEntra:
+		object = &Entra{ctx: ctx}
 	default:
 		return fmt.Errorf("unknown role %q", role)
 	}

@@ -161,6 +161,7 @@ type Measure struct {
 	Elapsed time.Duration
 	P50     time.Duration
 	P99     time.Duration
+	CPU     time.Duration // of the process that did it, where that is measured
 }
 
 func (m Measure) rate() float64 { return float64(m.Ops) / m.Elapsed.Seconds() }

@@ -2,7 +2,7 @@
 // the same bytes. What counts are ratios taken in one run, both sides in turn, so that neither the
 // machine nor what else it does decides; docs/performance.md tells how to read them.
 //
-// The server and the floors each run in a process of their own, the clients in this one. Every
+// The server, the floors and the simulated directory each run in a process of their own, the clients in this one. Every
 // answer is checked, and a wrong one makes the program fail; a goal that is missed does not. It
 // knows the rooms only to join them: it must never hold code that a measured request goes through
 // and a real one does not.
@@ -41,9 +41,12 @@ type bench struct {
 	tenants  map[int]*tenant
 	groups   map[int]*group
 	created  int // users beyond those of tenants
+	pulled   *pulled
 
+	dir        string // of the data
+	log        string // level of the server's log
 	cpuProfile string // file to write it to
-	profiling  bool
+	profiling  *child // what is being profiled
 	progress   func(format string, args ...any)
 }
 
@@ -52,8 +55,6 @@ type options struct {
 	quick   bool
 	rows    *regexp.Regexp
 	output  string
-	dir     string
-	log     string
 	timeout time.Duration
 }
 
@@ -96,7 +97,7 @@ func parse(args []string) (*options, error) {
 	f.IntVar(&o.members, "members", 100_000, "members of the large group, and users for the unindexed filter")
 	f.DurationVar(&o.time, "time", 2*time.Second, "how long a side is measured, each time")
 	f.StringVar(&o.output, "o", "text", "output: text or json")
-	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the server to this file, of all rows together, from the first measurement on")
+	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of the server to this file, of all rows that it serves, from the first measurement on")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "folder for the data, on the disk to be measured")
 	f.StringVar(&o.log, "log", "", "level of the server's log; the default is its own")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Minute, "give up after this time")
@@ -136,7 +137,7 @@ func (o *options) run(ctx context.Context) (err error) {
 	if b.recorded, err = record(ctx, filepath.Join(dir, "record")); err != nil {
 		return err
 	}
-	if b.server, err = spawn(ctx, roleServer, Options{dir, o.log}); err != nil {
+	if b.server, err = spawn(ctx, roleServer, Options{Dir: dir, Log: o.log}); err != nil {
 		return err
 	}
 	defer b.server.stop()
@@ -144,6 +145,8 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer b.floor.stop()
+	b.dir, b.log = dir, o.log
+	defer b.stopPulled()
 	defer func() { err = errors.Join(err, b.stopProfile()) }()
 	report, err := o.measure(ctx)
 	if err != nil {
@@ -185,24 +188,24 @@ func (o *options) measure(ctx context.Context) (*Report, error) {
 	return report, nil
 }
 
-// startProfile starts the profile that was asked for, once.
-func (b *bench) startProfile() error {
-	if b.cpuProfile == "" || b.profiling {
+// startProfile starts the profile that was asked for, once, of the server that is measured first.
+func (b *bench) startProfile(server *child) error {
+	if b.cpuProfile == "" || b.profiling != nil {
 		return nil
 	}
 	file, err := filepath.Abs(b.cpuProfile)
 	if err != nil {
 		return err
 	}
-	b.profiling = true
-	return b.server.call("StartProfile", file, new(bool))
+	b.profiling = server
+	return server.call("StartProfile", file, new(bool))
 }
 
 func (b *bench) stopProfile() error {
-	if !b.profiling {
+	if b.profiling == nil {
 		return nil
 	}
-	return b.server.call("StopProfile", true, new(bool))
+	return b.profiling.call("StopProfile", true, new(bool))
 }
 
 // newTenant makes an empty tenant.

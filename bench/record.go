@@ -72,7 +72,7 @@ func record(ctx context.Context, dir string) (all recorded, err error) {
 		return all, err
 	}
 	r := &recorder{Store: st}
-	a, err := startApp(ctx, dir, "", r)
+	a, err := startApp(ctx, dir, Options{}, r)
 	if err != nil {
 		return all, errors.Join(err, st.Close())
 	}

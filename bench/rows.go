@@ -37,6 +37,10 @@ var rows = []row{
 	{"create/1", createOne},
 	{"create/64", createMany},
 	{"patch/64", patchUsers},
+	{"pull/read", pullRead},
+	{"pull/unchanged", pullUnchanged},
+	{"pull/changes", pullChanges},
+	{"pull/first", pullFirst},
 }
 
 // side is one of the things that a row compares, at work for that long.
@@ -45,15 +49,20 @@ type side func(ctx context.Context, d time.Duration) (Measure, error)
 // interleave measures every side in turn, and again from the first one on: A B A B. What disturbs
 // the machine for a while disturbs both.
 func (b *bench) interleave(ctx context.Context, sides ...side) ([][]Measure, error) {
-	all := make([][]Measure, len(sides))
 	for _, s := range sides { // warm
 		if _, err := s(ctx, b.time/4); err != nil {
 			return nil, err
 		}
 	}
-	if err := b.startProfile(); err != nil {
+	if err := b.startProfile(b.server); err != nil {
 		return nil, err
 	}
+	return b.repeated(ctx, sides...)
+}
+
+// repeated is interleave without the warming.
+func (b *bench) repeated(ctx context.Context, sides ...side) ([][]Measure, error) {
+	all := make([][]Measure, len(sides))
 	for range b.repeat {
 		for i, s := range sides {
 			m, err := s(ctx, b.time)

@@ -14,6 +14,7 @@ import (
 	"github.com/bizzstream/bizzscim/app"
 	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/pull/graph"
 )
 
 const roleServer = "server"
@@ -25,17 +26,28 @@ type Server struct {
 	app     *app.App
 	profile *os.File
 	heap    *heapWatch
+	tally   *tally
+	env     string // id of the environment that is pulled
 }
 
 // Options of a child.
 type Options struct {
-	Dir string
-	Log string // level of the server's log; empty: the default
+	Dir    string
+	Log    string // level of the server's log; empty: the default
+	CAFile string // of the simulated directory; its server counts the rows that it writes; empty: none
 }
 
 // Start serves on loopback and returns the address.
 func (s *Server) Start(o Options, address *string) (err error) {
-	s.app, err = startApp(s.ctx, filepath.Join(o.Dir, "data"), o.Log, nil)
+	data := filepath.Join(o.Dir, "data")
+	var st directory.Store
+	if o.CAFile != "" {
+		if s.tally, err = newTally(data); err != nil {
+			return err
+		}
+		st = s.tally
+	}
+	s.app, err = startApp(s.ctx, data, o, st)
 	if err == nil {
 		*address = s.app.Addr().String()
 	}
@@ -43,11 +55,11 @@ func (s *Server) Start(o Options, address *string) (err error) {
 }
 
 // startApp starts the whole server, on loopback and with the default configuration but for the
-// level of its log. The log goes to the null device: its lines are made and written, and where
-// they would go is not ours. st nil is the store in the data folder.
-func startApp(ctx context.Context, data, level string, st directory.Store) (*app.App, error) {
+// level of its log and whom it trusts. The log goes to the null device: its lines are made and
+// written, and where they would go is not ours. st nil is the store in the data folder.
+func startApp(ctx context.Context, data string, o Options, st directory.Store) (*app.App, error) {
 	c, err := app.LoadConfig(app.Source{Flags: func(c *app.Config) {
-		c.Data, c.Listen, c.Log.Level = data, "127.0.0.1:0", level
+		c.Data, c.Listen, c.Log.Level, c.Pull.CAFile = data, "127.0.0.1:0", o.Log, o.CAFile
 	}})
 	if err != nil {
 		return nil, err
@@ -56,7 +68,7 @@ func startApp(ctx context.Context, data, level string, st directory.Store) (*app
 	if err != nil {
 		return nil, err
 	}
-	a, err := app.New(c, app.Options{Logger: app.NewLogger(c, null, false), Store: st})
+	a, err := app.New(c, app.Options{Logger: app.NewLogger(c, null, false), Store: st, Connect: graph.Connect})
 	if err != nil {
 		return nil, err
 	}

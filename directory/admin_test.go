@@ -330,22 +330,45 @@ func TestTenantSettings(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	for name, edit := range map[string]func(*directory.Tenant){
-		"no name":              func(t *directory.Tenant) { t.Name = "" },
-		"capitals in the name": func(t *directory.Tenant) { t.Name = "Fjord" },
-		"slash in the name":    func(t *directory.Tenant) { t.Name = "a/b" },
-		"newline in the name":  func(t *directory.Tenant) { t.Name = "a\n" },
-		"hyphen at the end":    func(t *directory.Tenant) { t.Name = "a-" },
-		"long name":            func(t *directory.Tenant) { t.Name = strings.Repeat("a", 64) },
-		"slow":                 func(t *directory.Tenant) { t.SCIM.RequestsPerSecond = 24 },
-		"negative rate":        func(t *directory.Tenant) { t.SCIM.RequestsPerSecond = -1 },
-		"fast":                 func(t *directory.Tenant) { t.SCIM.RequestsPerSecond = 100_001 },
-		"small burst":          func(t *directory.Tenant) { t.SCIM.Burst = 1 },
-		"trusts everybody":     func(t *directory.Tenant) { t.TrustedDomains = []string{"*"} },
-		"trusts an address":    func(t *directory.Tenant) { t.TrustedDomains = []string{"a@b.example"} },
-		"trusts a top level":   func(t *directory.Tenant) { t.TrustedDomains = []string{"example"} },
-		"no directory id":      func(t *directory.Tenant) { t.DirectoryID = "fjord.example" },
-		"broken extension":     func(t *directory.Tenant) { t.SCIM.Extensions = []json.RawMessage{json.RawMessage(`{"id":`)} },
-		"empty extension":      func(t *directory.Tenant) { t.SCIM.Extensions = []json.RawMessage{nil} },
+		"no name":               func(t *directory.Tenant) { t.Name = "" },
+		"capitals in the name":  func(t *directory.Tenant) { t.Name = "Fjord" },
+		"slash in the name":     func(t *directory.Tenant) { t.Name = "a/b" },
+		"newline in the name":   func(t *directory.Tenant) { t.Name = "a\n" },
+		"hyphen at the end":     func(t *directory.Tenant) { t.Name = "a-" },
+		"long name":             func(t *directory.Tenant) { t.Name = strings.Repeat("a", 64) },
+		"slow":                  func(t *directory.Tenant) { t.SCIM.RequestsPerSecond = 24 },
+		"negative rate":         func(t *directory.Tenant) { t.SCIM.RequestsPerSecond = -1 },
+		"fast":                  func(t *directory.Tenant) { t.SCIM.RequestsPerSecond = 100_001 },
+		"small burst":           func(t *directory.Tenant) { t.SCIM.Burst = 1 },
+		"trusts everybody":      func(t *directory.Tenant) { t.TrustedDomains = []string{"*"} },
+		"trusts an address":     func(t *directory.Tenant) { t.TrustedDomains = []string{"a@b.example"} },
+		"trusts a top level":    func(t *directory.Tenant) { t.TrustedDomains = []string{"example"} },
+		"no directory id":       func(t *directory.Tenant) { t.DirectoryID = "fjord.example" },
+		"broken extension":      func(t *directory.Tenant) { t.SCIM.Extensions = []json.RawMessage{json.RawMessage(`{"id":`)} },
+		"empty extension":       func(t *directory.Tenant) { t.SCIM.Extensions = []json.RawMessage{nil} },
+		"unknown cloud":         func(t *directory.Tenant) { t.Graph.Cloud = "moon" },
+		"cloud in capitals":     func(t *directory.Tenant) { t.Graph.Cloud = "Public" },
+		"login URL of no cloud": func(t *directory.Tenant) { t.Graph.LoginURL = "https://login.example/" },
+		"graph URL of a known cloud": func(t *directory.Tenant) {
+			t.Graph = directory.Graph{Cloud: "usgov", GraphURL: "https://graph.example/v1.0"}
+		},
+		"custom cloud without URLs":        func(t *directory.Tenant) { t.Graph.Cloud = "custom" },
+		"custom cloud without login URL":   func(t *directory.Tenant) { t.Graph = customCloud("", "https://graph.example/v1.0") },
+		"custom cloud without graph URL":   func(t *directory.Tenant) { t.Graph = customCloud("https://login.example/", "") },
+		"custom cloud without https":       func(t *directory.Tenant) { t.Graph = customCloud("http://login.example/", "https://graph.example") },
+		"custom cloud without scheme":      func(t *directory.Tenant) { t.Graph = customCloud("login.example", "https://graph.example") },
+		"custom cloud without host":        func(t *directory.Tenant) { t.Graph = customCloud("https://", "https://graph.example") },
+		"custom cloud with a port alone":   func(t *directory.Tenant) { t.Graph = customCloud("https://:443", "https://graph.example") },
+		"custom cloud with a user":         func(t *directory.Tenant) { t.Graph = customCloud("https://a:b@login.example", "https://graph.example") },
+		"custom cloud with a query":        func(t *directory.Tenant) { t.Graph = customCloud("https://login.example", "https://graph.example?a=b") },
+		"custom cloud with an empty query": func(t *directory.Tenant) { t.Graph = customCloud("https://login.example", "https://graph.example?") },
+		"custom cloud with a fragment":     func(t *directory.Tenant) { t.Graph = customCloud("https://login.example#a", "https://graph.example") },
+		"custom cloud with no URL at all":  func(t *directory.Tenant) { t.Graph = customCloud("https://login.example", "https://a b") },
+		"no client id": func(t *directory.Tenant) {
+			t.DirectoryID, t.Graph.ClientID = object(3), "bizzstream"
+		},
+		"client id without directory id": func(t *directory.Tenant) { t.Graph.ClientID = object(4) },
+		"userName from a nickname":       func(t *directory.Tenant) { t.Graph.UserName = "mailNickname" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.unchanged(func() {
@@ -368,6 +391,20 @@ func TestTenantSettings(t *testing.T) {
 		_, err = s.svc.SetTenant(s.ctx, operator, number(999), func(*directory.Tenant) error { return nil })
 		wantKind(t, err, directory.NotFound)
 	})
+	for _, graph := range []directory.Graph{
+		{}, {Cloud: "public"}, {Cloud: "usgov", UserName: "mail"}, {Cloud: "usgov-dod"}, {Cloud: "china", UserName: "userPrincipalName"},
+		customCloud("https://login.example:8443/", "https://graph.example/v1.0"),
+	} {
+		graph.ClientID = " " + strings.ToUpper(object(4)) + " "
+		got := must(s.svc.SetTenant(s.ctx, operator, s.fjord, func(t *directory.Tenant) error { t.DirectoryID, t.Graph = object(3), graph; return nil }))
+		graph.ClientID = object(4)
+		if got.Graph != graph {
+			t.Errorf("graph: %+v, want %+v", got.Graph, graph)
+		}
+		if kept := view(s.world, func(sn *directory.Snapshot) (*directory.Tenant, error) { return sn.Tenant(s.fjord) }); kept.Graph != graph {
+			t.Errorf("kept: %+v, want %+v", kept.Graph, graph)
+		}
+	}
 	domains := []string{" Fjord.Example "}
 	made := must(s.svc.CreateTenant(s.ctx, operator, directory.Tenant{ID: number(998), Name: "new", TrustedDomains: domains, DirectoryID: strings.ToUpper(object(3))}))
 	if made.ID == number(998) || !slices.Equal(made.TrustedDomains, []string{"fjord.example"}) || made.DirectoryID != object(3) {
@@ -383,6 +420,100 @@ func TestTenantSettings(t *testing.T) {
 	if edited.ID != made.ID || edited.Name != "new" || !edited.SCIM.Strict || !edited.Created.Equal(made.Created) {
 		t.Errorf("tenant: %+v", edited)
 	}
+	checkInvariants(s.world)
+}
+
+func customCloud(login, graph string) directory.Graph {
+	return directory.Graph{Cloud: "custom", LoginURL: login, GraphURL: graph}
+}
+
+// The figures of "prevent accidental deletions": each has a default and its bounds.
+func TestStops(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	wantSame(t, "defaults", directory.Stops{}.OrDefaults(), directory.Stops{RunCount: 10, RunPercent: 5, DayCount: 20, DayPercent: 10})
+	own := directory.Stops{RunCount: 1, RunPercent: 100, DayCount: 1_000_000, DayPercent: 99}
+	wantSame(t, "own", own.OrDefaults(), own)
+	s.set(s.production, directory.IntegrationInput{Stops: &own})
+	wantSame(t, "kept", s.environment(s.production).Integration.Stops, own)
+	for _, bad := range []directory.Stops{{RunCount: -1}, {DayCount: -1}, {RunPercent: -1}, {RunPercent: 101}, {DayPercent: -1}, {DayPercent: 101}} {
+		s.unchanged(func() {
+			_, _, err := s.svc.SetIntegration(s.ctx, operator, s.production, directory.IntegrationInput{Stops: &bad})
+			wantKind(t, err, directory.Invalid)
+		})
+	}
+	s.set(s.production, directory.IntegrationInput{Stops: &directory.Stops{}})
+	wantSame(t, "kept", s.environment(s.production).Integration.Stops, directory.Stops{})
+}
+
+// What an administrator of an environment sets for the pull is kept as it was given.
+func TestPullSettings(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	before := s.environment(s.production).Integration
+	all := directory.IntegrationInput{Periodic: new(true), Transitive: new(true), Guests: new(true), Paused: new(true), Hold: new(true)}
+	s.set(s.production, all)
+	want := before
+	want.Periodic, want.Transitive, want.Guests, want.Paused, want.Hold, want.Generation = true, true, true, true, true, before.Generation+1
+	wantSame(t, "integration", s.environment(s.production).Integration, want)
+	s.set(s.production, directory.IntegrationInput{Periodic: new(false), Transitive: new(false), Guests: new(false), Paused: new(false), Hold: new(false)})
+	before.Generation += 2
+	wantSame(t, "integration", s.environment(s.production).Integration, before)
+	// None of them can be set while the checkbox is off.
+	s.enable(s.production, false)
+	s.unchanged(func() {
+		for _, in := range []directory.IntegrationInput{{Periodic: new(true)}, {Transitive: new(true)}, {Guests: new(true)}, {Paused: new(true)}, {Hold: new(true)}, {Stops: &directory.Stops{}}} {
+			_, _, err := s.svc.SetIntegration(s.ctx, operator, s.production, in)
+			wantKind(t, err, directory.Invalid)
+		}
+	})
+	checkInvariants(s.world)
+}
+
+// Records that a version before the pull has written are read as what they meant.
+func TestRecordsOfBeforeThePull(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	old := func(name string, key directory.ID, record string) {
+		s.raw(func(w directory.Writer) error { return w.Put(table(name), key[:], []byte(record)) })
+	}
+	old("environments", s.production, `{"id":"`+s.production.String()+`","organizationId":"`+s.org.String()+`","name":"production","created":"2026-11-23T08:00:00Z",`+
+		`"integration":{"enabled":true,"tenantId":"`+s.fjord.String()+`","groups":["`+s.pilotsID+`","`+s.crewID+`"],"defaultMenus":["sales"],"periodic":true}}`)
+	old("tenants", s.fjord, `{"id":"`+s.fjord.String()+`","name":"fjord","organizationIds":["`+s.org.String()+`"],"scim":{"strict":true},"created":"2026-11-23T08:00:00Z"}`)
+	s.raw(func(w directory.Writer) error {
+		return w.Put(table("log"), cat(s.fjord, uint64(1)), []byte(`{"sequence":1,"tenantId":"`+s.fjord.String()+`","time":"2026-11-23T08:00:00Z","actor":{"role":"directory","channel":"scim","id":"token"},"action":"create","targetType":"User","status":"success"}`))
+	})
+	wantSame(t, "integration", s.environment(s.production).Integration, directory.Integration{Enabled: true, TenantID: s.fjord, Groups: []string{s.pilotsID, s.crewID}, DefaultMenus: []string{"sales"}, Periodic: true})
+	tenant := view(s.world, func(sn *directory.Snapshot) (*directory.Tenant, error) { return sn.Tenant(s.fjord) })
+	if tenant.Graph != (directory.Graph{}) || tenant.DirectoryID != "" || !tenant.SCIM.Strict {
+		t.Errorf("tenant: %+v", tenant)
+	}
+	if e := view(s.world, func(sn *directory.Snapshot) (first *directory.LogEvent, err error) {
+		err = sn.Log(s.fjord, 0, false, func(e *directory.LogEvent) bool { first = e; return false })
+		return first, err
+	}); !e.Actor.RunID.IsZero() || e.Reason != "" {
+		t.Errorf("log: %+v", e)
+	}
+	// A derivation that was left over goes on.
+	id := s.newID()
+	s.raw(func(w directory.Writer) error {
+		return errors.Join(
+			w.Put(table("runs"), cat(s.production, id), []byte(`{"id":"`+id.String()+`","environmentId":"`+s.production.String()+`","trigger":"integration","actor":{"role":"operator","channel":"cli"},`+
+				`"state":"pending","started":"2026-11-23T08:00:00Z","scopes":[{"tenantId":"`+s.fjord.String()+`","groupId":"`+s.pilots.ID.String()+`"},{}],"done":0,"granted":0,"reactivated":0,"deactivated":0}`)),
+			w.Put(table("pending_run"), id[:], s.production[:]))
+	})
+	if d, err := s.svc.FinishDerivation(s.ctx, s.production, id, nil); err != nil || d.Done != 2 {
+		t.Errorf("derivation: %+v, %v", d, err)
+	}
+	// They go on being changed as any other.
+	bo := s.createUser(s.fjord, person("bo", 2))
+	s.repair(s.startRun(s.production), s.planJoin(bo, s.crew))
+	s.wantState(bo.AccountID, s.production, "active")
+	s.nested(s.production)
+	if g := s.environment(s.production).Integration.Generation; g != 1 {
+		t.Errorf("generation %d", g)
+	}
+	must(s.svc.SetTenant(s.ctx, operator, s.fjord, func(t *directory.Tenant) error { t.DirectoryID, t.Graph.ClientID = object(3), object(4); return nil }))
 	checkInvariants(s.world)
 }
 

@@ -12,3 +12,6 @@ func EncodeAccess(a *Access) []byte { return a.encode() }
 
 // WorkOnce does one step of the oldest pending run.
 func (s *Service) WorkOnce(ctx context.Context) (bool, error) { return s.workOnce(ctx) }
+
+// PruneRows is how many rows one step of PruneRuns removes.
+const PruneRows = pruneRows

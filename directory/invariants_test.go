@@ -29,8 +29,8 @@ type books struct {
 
 // primary tables hold what is known; all others follow from them.
 var primary = []string{"settings", "organizations", "environments", "tenants", "accounts", "former", "users", "groups", "members",
-	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "derivations",
-	"credentials", "runs", "run_items", "pull_state", "indirect", "taken", "group_taken", "pull_disabled"}
+	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "runs",
+	"credentials", "pull_runs", "pull_run_items", "pull_state", "indirect", "taken", "group_taken", "pull_disabled"}
 
 // id reads the nth id of a key.
 func id(k string, n int) (id directory.ID) {
@@ -272,7 +272,7 @@ func (b *books) counts(e *directory.Environment, g *directory.Group, generation 
 // pending tells which environments have a derivation to go on with.
 func (b *books) pending(w *world) map[directory.ID]bool {
 	pending := map[directory.ID]bool{}
-	for k, v := range b.tables["derivations"] {
+	for k, v := range b.tables["runs"] {
 		if decoded[directory.Derivation](w, v).State == directory.DerivationPending {
 			pending[id(k, 0)] = true
 		}
@@ -282,15 +282,15 @@ func (b *books) pending(w *world) map[directory.ID]bool {
 
 // expectPull balances what the pull remembers.
 func (b *books) expectPull(w *world) {
-	for k, v := range b.tables["runs"] {
+	for k, v := range b.tables["pull_runs"] {
 		run := decoded[directory.Run](w, v)
 		if b.envs[run.EnvironmentID] == nil || k != string(cat(run.EnvironmentID, run.ID)) {
 			w.Errorf("a run is under another key, or of no environment: %+v", run)
 		}
-		b.expect("run_of", cat(run.ID), string(run.EnvironmentID[:]))
+		b.expect("pull_run_of", cat(run.ID), string(run.EnvironmentID[:]))
 	}
-	for k, v := range b.tables["run_items"] {
-		if item := decoded[directory.PlanItem](w, v); b.tables["run_of"][k[:16]] == "" || k[16:] != string(cat(item.Number)) {
+	for k, v := range b.tables["pull_run_items"] {
+		if item := decoded[directory.PlanItem](w, v); b.tables["pull_run_of"][k[:16]] == "" || k[16:] != string(cat(item.Number)) {
 			w.Errorf("an item is under another key, or of no run: %+v", item)
 		}
 	}
@@ -300,7 +300,7 @@ func (b *books) expectPull(w *world) {
 			w.Errorf("the pull remembers an environment that is not: %+v", state)
 		}
 		for _, run := range []directory.ID{state.LastRun, state.Quarantined} {
-			if !run.IsZero() && b.tables["run_of"][string(run[:])] != k {
+			if !run.IsZero() && b.tables["pull_run_of"][string(run[:])] != k {
 				w.Errorf("the pull remembers a run that is not: %+v", state)
 			}
 		}
@@ -342,9 +342,9 @@ func (b *books) expectPull(w *world) {
 
 func (b *books) expectAccesses(w *world) {
 	pending := b.pending(w)
-	for _, v := range b.tables["derivations"] {
+	for _, v := range b.tables["runs"] {
 		if run := decoded[directory.Derivation](w, v); run.State == directory.DerivationPending {
-			b.expect("pending_derivation", cat(run.ID), string(run.EnvironmentID[:]))
+			b.expect("pending_run", cat(run.ID), string(run.EnvironmentID[:]))
 		}
 	}
 	type pair struct{ account, env directory.ID }

@@ -80,6 +80,12 @@ type model struct {
 	ids           []directory.ID // users and groups that are or were, of all tenants
 	userIDs       map[directory.ID]bool
 
+	through    map[indirect]bool        // who is in a group through a nested one, as long as it counts
+	taken      map[[2]directory.ID]bool // user, group
+	groupsGone map[named]bool           // tenant, object id; that push took away
+	pullOff    map[directory.ID]bool    // users whom a pull made inactive
+	looks      map[directory.ID]*look   // environment -> the pull under way
+
 	last map[string]string     // the store after the last step
 	lost map[directory.ID]bool // accounts with an access that the last step took away
 }
@@ -90,7 +96,8 @@ func newModel(t *testing.T, rt *rapid.T, dir string, limits directory.Limits) (*
 		orgOf: map[directory.ID]directory.ID{}, allowed: map[directory.ID][]directory.ID{}, trusted: map[directory.ID][]string{},
 		set: map[directory.ID]directory.Integration{}, users: map[directory.ID]*modelUser{}, groups: map[directory.ID]*modelGroup{},
 		accounts: map[directory.ID]*modelAccount{}, accesses: map[pair]*modelAccess{}, byName: map[named]modelFormer{}, byObj: map[named]modelFormer{},
-		userIDs: map[directory.ID]bool{}, lost: map[directory.ID]bool{}}
+		userIDs: map[directory.ID]bool{}, lost: map[directory.ID]bool{}, through: map[indirect]bool{}, taken: map[[2]directory.ID]bool{},
+		groupsGone: map[named]bool{}, pullOff: map[directory.ID]bool{}, looks: map[directory.ID]*look{}}
 	first, second := m.org("Fjord"), m.org("Harbor")
 	for i, orgs := range [][]directory.ID{{first}, {first, second}} {
 		id := m.tenant(fmt.Sprint("tenant", i), orgs...)
@@ -109,7 +116,8 @@ func newModel(t *testing.T, rt *rapid.T, dir string, limits directory.Limits) (*
 		m.provisionGroup(tenant, "Crew", object(12), slices.Clone(m.ids[4*i:4*i+1]))
 	}
 	for i, env := range m.envs { // of the first tenant two, of the second one
-		m.change(env, directory.IntegrationInput{Enabled: &on, TenantID: &m.tenants[i/2], Groups: []string{object(11 + i%2)}, DefaultMenus: []string{"first"}})
+		nested := i%2 == 0
+		m.change(env, directory.IntegrationInput{Enabled: &on, TenantID: &m.tenants[i/2], Groups: []string{object(11 + i%2)}, DefaultMenus: []string{"first"}, Transitive: &nested})
 	}
 	m.check(rt)
 	return m, func() {
@@ -235,16 +243,8 @@ func badName(s string) bool { return strings.TrimSpace(s) == "" || strings.Conta
 
 // findAccount says on which account a person is provisioned: one that is without a user, an
 // internal one, or none; refused when there is one that the tenant must not touch.
-func (m *model) findAccount(tenant directory.ID, p directory.Profile) (account directory.ID, refused bool) {
-	object := guid(p.ExternalID)
-	free := func(f modelFormer) bool { a := m.accounts[f.account]; return a != nil && a.user.IsZero() }
-	f := m.byObj[named{tenant, object}]
-	if object == "" || !free(f) {
-		if f = m.byName[named{tenant, modelFold(p.UserName)}]; free(f) && f.object != "" && object != "" && f.object != object {
-			f = modelFormer{}
-		}
-	}
-	if free(f) {
+func (m *model) findAccount(tenant directory.ID, p directory.Profile, object string) (account directory.ID, refused bool) {
+	if f, ok := m.former(tenant, p, object); ok {
 		if k := (named{tenant, modelFold(m.accounts[f.account].userName)}); m.byName[k].account == f.account {
 			delete(m.byName, k)
 		}
@@ -266,6 +266,18 @@ func (m *model) findAccount(tenant directory.ID, p directory.Profile) (account d
 		}
 	}
 	return directory.ID{}, false
+}
+
+// former finds the person in an earlier life.
+func (m *model) former(tenant directory.ID, p directory.Profile, object string) (modelFormer, bool) {
+	free := func(f modelFormer) bool { a := m.accounts[f.account]; return a != nil && a.user.IsZero() }
+	f := m.byObj[named{tenant, object}]
+	if object == "" || !free(f) {
+		if f = m.byName[named{tenant, modelFold(p.UserName)}]; free(f) && f.object != "" && object != "" && f.object != object {
+			f = modelFormer{}
+		}
+	}
+	return f, free(f)
 }
 
 func (a *modelAccount) say(p directory.Profile) {
@@ -290,12 +302,18 @@ func (m *model) provision(tenant directory.ID, p directory.Profile) {
 		m.want(err, directory.Exists, false)
 		return
 	}
-	account, refused := m.findAccount(tenant, p)
+	account, refused := m.findAccount(tenant, p, guid(p.ExternalID))
 	if refused {
 		m.want(err, directory.Exists, false)
 		return
 	}
 	m.want(err, fine, true)
+	m.arrive(tenant, account, u, p, guid(p.ExternalID))
+	m.pushed(u.ID, u.AccountID)
+}
+
+// arrive keeps a new user on an account; zero: a new one.
+func (m *model) arrive(tenant, account directory.ID, u *directory.User, p directory.Profile, object string) {
 	if slices.Contains(m.ids, u.ID) {
 		m.Fatalf("id %v is used again", u.ID)
 	}
@@ -311,7 +329,7 @@ func (m *model) provision(tenant directory.ID, p directory.Profile) {
 	}
 	a.tenant, a.user = tenant, u.ID
 	a.say(p)
-	m.users[u.ID] = &modelUser{Profile: p, tenant: tenant, account: account, object: guid(p.ExternalID), version: 1}
+	m.users[u.ID] = &modelUser{Profile: p, tenant: tenant, account: account, object: object, version: 1}
 	m.ids, m.userIDs[u.ID] = append(m.ids, u.ID), true
 	if u.AccountID != account {
 		m.Fatalf("provisioned on account %v, want %v", u.AccountID, account)
@@ -359,6 +377,10 @@ func (m *model) UpdateUser(t *rapid.T) {
 		if old.Active && !p.Active {
 			m.lost[old.account] = true
 		}
+		if old.Active != p.Active {
+			delete(m.pullOff, id)
+		}
+		m.pushed(id, old.account)
 		old.Profile, old.version = p, old.version+1
 		if object := guid(p.ExternalID); object != "" {
 			old.object = object
@@ -381,6 +403,9 @@ func (m *model) DeleteUser(t *rapid.T) {
 	m.want(err, fine, true)
 	m.leaveAll(id)
 	delete(m.users, id)
+	delete(m.pullOff, id)
+	maps.DeleteFunc(m.taken, func(k [2]directory.ID, _ bool) bool { return k[0] == id })
+	m.pushed(id, u.account)
 	m.accounts[u.account].user = directory.ID{}
 	m.lost[u.account] = true
 	f := modelFormer{u.account, u.object}
@@ -460,6 +485,10 @@ func (m *model) provisionGroup(tenant directory.ID, name, external string, ids [
 	}
 	m.want(err, fine, true)
 	m.groups[g.ID] = &modelGroup{tenant: tenant, name: name, external: external, members: members, version: 1}
+	m.regrouped(tenant, "", external)
+	for _, l := range m.looks {
+		l.groups[g.ID] = true
+	}
 	m.ids = append(m.ids, g.ID)
 }
 
@@ -534,7 +563,10 @@ func (m *model) UpdateGroup(t *rapid.T) {
 		return
 	default:
 		m.want(err, fine, true)
+		m.noteMoves(id, before, old.members)
+		was := old.external
 		old.name, old.external, old.version = name, external, old.version+1
+		m.regrouped(tenant, was, external)
 	}
 	if g.Version != old.version {
 		m.Errorf("version %d, want %d", g.Version, old.version)
@@ -549,8 +581,10 @@ func (m *model) DeleteGroup(t *rapid.T) {
 		return
 	}
 	m.want(err, fine, true)
+	was := m.groups[id].external
 	delete(m.groups, id)
 	m.leaveAll(id)
+	m.regrouped(tenant, was, "")
 }
 
 func (m *model) SetIntegration(t *rapid.T) {
@@ -571,6 +605,10 @@ func (m *model) SetIntegration(t *rapid.T) {
 	if m.exact && on && rapid.Bool().Draw(t, "set menus") {
 		in.DefaultMenus = poolMenus.Draw(t, "menus")
 	}
+	if on && rapid.IntRange(0, 3).Draw(t, "set nested") == 3 || rarely(t) {
+		nested := rapid.IntRange(0, 3).Draw(t, "nested") > 0
+		in.Transitive = &nested
+	}
 	m.change(env, in)
 }
 
@@ -590,12 +628,12 @@ func (m *model) change(env directory.ID, in directory.IntegrationInput) {
 		m.last = m.dump()
 	}
 	if !next.Enabled {
-		if in.TenantID != nil || in.Groups != nil || in.DefaultMenus != nil {
+		if in.TenantID != nil || in.Groups != nil || in.DefaultMenus != nil || in.Transitive != nil {
 			outcome(directory.Invalid)
 			return
 		}
 		outcome(fine)
-		m.set[env] = next
+		m.integrated(env, next)
 		return
 	}
 	if in.TenantID != nil {
@@ -615,6 +653,9 @@ func (m *model) change(env directory.ID, in directory.IntegrationInput) {
 	if in.DefaultMenus != nil {
 		next.DefaultMenus = in.DefaultMenus
 	}
+	if in.Transitive != nil {
+		next.Transitive = *in.Transitive
+	}
 	switch {
 	case next.TenantID.IsZero():
 		outcome(directory.Invalid)
@@ -624,7 +665,7 @@ func (m *model) change(env directory.ID, in directory.IntegrationInput) {
 		outcome(directory.Invalid)
 	default:
 		outcome(fine)
-		m.set[env] = next
+		m.integrated(env, next)
 	}
 }
 
@@ -699,6 +740,9 @@ func (m *model) recompute() {
 				for _, g := range m.groups {
 					entitled = entitled || g.tenant == a.tenant && g.members[a.user] && slices.Contains(in.Groups, groupObject(g.external))
 				}
+				for k := range m.through {
+					entitled = entitled || k.env == env && k.user == a.user
+				}
 			}
 			x := m.accesses[pair{id, env}]
 			switch {
@@ -716,11 +760,13 @@ func (m *model) recompute() {
 
 // check compares all that can be seen with the model.
 func (m *model) check(*rapid.T) {
+	m.forgetThrough()
 	m.recompute()
 	checkInvariants(m.world)
+	m.checkPull()
 	pending := false
 	for k := range m.last {
-		pending = pending || strings.HasPrefix(k, "pending_derivation\x00")
+		pending = pending || strings.HasPrefix(k, "pending_run\x00")
 	}
 	view(m.world, func(s *directory.Snapshot) (bool, error) {
 		m.checkResources(s)
@@ -850,6 +896,10 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"SignIn":         m.SignIn,
 		"Wait":           m.Wait,
 		"Work":           m.Work,
+		"Look":           m.Look,
+		"Repair":         m.Repair,
+		"Repair2":        m.Repair,
+		"Repair3":        m.Repair,
 	}
 }
 

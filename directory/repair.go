@@ -110,7 +110,8 @@ func (w *Watch) since(sn *Snapshot) (news, error) {
 	w.mu.Lock()
 	later := newsAfter(w.seen.after)
 	w.mu.Unlock()
-	return later, later.read(sn)
+	err := later.read(sn)
+	return later, err
 }
 
 func (n *news) read(sn *Snapshot) error {
@@ -143,10 +144,11 @@ func (n *news) tellOf(user ID, groups []ID) bool {
 // items with their outcome.
 //
 // Errors: ErrStale; an Error that wraps ErrMoved when one of them has changed since the read began;
-// Exists when a userName or e-mail address is another's; Conflict for a protected account; Invalid
-// for what Update made, and for In where the environment does not count members of nested groups.
-// After any of them nothing has changed, and the items are not written. A group of Join, Leave or In
-// that is not one of the Groups to Sync any more counts as changed.
+// Exists when a userName or e-mail address is another's; Conflict for a protected account, and while
+// the integration is off; Invalid for what Update made, and for In where the environment does not
+// count members of nested groups. After any of them nothing has changed, and the items are not
+// written. A group of Join, Leave or In that is not one of the Groups to Sync any more counts as
+// changed.
 func (s *Service) Repair(ctx context.Context, scope RepairScope, people []Repair) (items []PlanItem, err error) {
 	by := scope.Run.Actor
 	by.Role, by.Channel, by.RunID = RoleDirectory, "pull", scope.Run.ID
@@ -171,6 +173,9 @@ func (c *change) repair(scope RepairScope, people []Repair) ([]PlanItem, error) 
 	}
 	if !bytes.Equal(encodeJSON(env.Integration), encodeJSON(scope.Integration)) {
 		return nil, ErrStale
+	}
+	if !env.Integration.Enabled {
+		return nil, failf(Conflict, "", "the integration of this environment is off: nothing is synchronized")
 	}
 	later, err := scope.Watch.since(c.Snapshot)
 	if err != nil {

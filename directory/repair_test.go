@@ -414,7 +414,7 @@ func TestRepairInvalid(t *testing.T) {
 	failing.Update = func(*directory.User) (directory.UserInput, error) { return directory.UserInput{}, refused }
 	failingNew := s.planNew(person("bo", 2))
 	failingNew.Update = failing.Update
-	inside := s.plan(s.ada)
+	inside, off := s.plan(s.ada), s.startRun(s.test) // of an environment whose integration is off
 	inside.In = []directory.ID{s.pilots.ID}
 	s.unchanged(func() {
 		for _, r := range []directory.Repair{s.planNew(nul), s.planNew(blank), s.rename(s.ada, ""), s.rename(s.ada, "a\x00"), inside} {
@@ -426,9 +426,11 @@ func TestRepairInvalid(t *testing.T) {
 				t.Errorf("%v, %v", items, err)
 			}
 		}
+		_, err := s.tryRepair(off, s.planNew(person("bo", 2)))
+		wantKind(t, err, directory.Conflict)
 		run := *s.run
 		run.EnvironmentID = number(999)
-		_, err := s.svc.Repair(s.ctx, directory.RepairScope{Run: &run, Watch: must(s.svc.Watch(s.ctx))}, nil)
+		_, err = s.svc.Repair(s.ctx, directory.RepairScope{Run: &run, Watch: must(s.svc.Watch(s.ctx))}, nil)
 		wantKind(t, err, directory.NotFound)
 	})
 }

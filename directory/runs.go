@@ -412,8 +412,12 @@ func (c *change) tidyIndirect(env *Environment, rows []row) error {
 
 // SaveRun writes a run and, where fn is given, what the pull remembers of its environment, as one
 // change: fn edits it. A quarantined run that waited until now and does not any more is superseded.
+// Errors: NotFound for the environment.
 func (s *Service) SaveRun(ctx context.Context, run *Run, fn func(*PullState)) error {
 	return s.update(ctx, run.Actor, func(c *change) error {
+		if _, err := c.Environment(run.EnvironmentID); err != nil {
+			return err
+		}
 		if err := c.putRun(run); err != nil || fn == nil {
 			return err
 		}

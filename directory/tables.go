@@ -50,19 +50,20 @@ var (
 	tableOutbox         = &Table{Name: "outbox", Sequential: true}          // sequence -> OutboxEvent
 	tableAudit          = &Table{Name: "audit", Sequential: true}           // sequence -> AuditEntry
 
-	tableDerivations       = &Table{Name: "derivations"}        // environment, derivation -> Derivation
-	tablePendingDerivation = &Table{Name: "pending_derivation"} // derivation -> environment
+	// Their names in the file are older than the word.
+	tableDerivations       = &Table{Name: "runs"}        // environment, derivation -> Derivation
+	tablePendingDerivation = &Table{Name: "pending_run"} // derivation -> environment
 
 	tableCredentials = &Table{Name: "credentials"} // tenant, name -> Credential
 
-	tableRuns        = &Table{Name: "runs", Sequential: true}      // environment, run -> Run
-	tableRunOf       = &Table{Name: "run_of", Sequential: true}    // run -> environment
-	tableRunItems    = &Table{Name: "run_items", Sequential: true} // run, number -> PlanItem
-	tablePullState   = &Table{Name: "pull_state"}                  // environment -> PullState
-	tableIndirect    = &Table{Name: "indirect"}                    // environment, user, group -> generation; members of nested groups
-	tableTaken       = &Table{Name: "taken"}                       // tenant, user, group -> nothing; memberships that push took away
-	tableGroupTaken  = &Table{Name: "group_taken"}                 // tenant, externalId -> nothing; groups that push took away
-	tablePullDisable = &Table{Name: "pull_disabled"}               // tenant, user -> run; people whom a pull made inactive
+	tableRuns        = &Table{Name: "pull_runs", Sequential: true}      // environment, run -> Run
+	tableRunOf       = &Table{Name: "pull_run_of", Sequential: true}    // run -> environment
+	tableRunItems    = &Table{Name: "pull_run_items", Sequential: true} // run, number -> PlanItem
+	tablePullState   = &Table{Name: "pull_state"}                       // environment -> PullState
+	tableIndirect    = &Table{Name: "indirect"}                         // environment, user, group -> generation; members of nested groups
+	tableTaken       = &Table{Name: "taken"}                            // tenant, user, group -> nothing; memberships that push took away
+	tableGroupTaken  = &Table{Name: "group_taken"}                      // tenant, externalId -> nothing; groups that push took away
+	tablePullDisable = &Table{Name: "pull_disabled"}                    // tenant, user -> run; people whom a pull made inactive
 )
 
 // Tables lists every table that a back end must create.

@@ -357,7 +357,7 @@ func (c *call) graphError(status int) *response {
 	case http.StatusForbidden:
 		return c.denied()
 	case http.StatusNotFound:
-		return c.notFound(c.segments[len(c.segments)-1])
+		return c.notFound(path.Base(c.path))
 	case http.StatusGone:
 		code, message = "syncStateNotFound", "The sync state generation is not found."
 	case http.StatusTooManyRequests:

@@ -38,6 +38,10 @@ func (t *Tenant) setUser(id string, u *User) {
 	default:
 		t.users[id] = u
 	}
+	delete(t.bin, id)
+	if u != nil && u.Deleted() {
+		t.bin[id] = true
+	}
 	t.history.add(s)
 }
 

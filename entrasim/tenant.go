@@ -106,6 +106,7 @@ type Tenant struct {
 	groups     map[string]*Group
 	userOrder  []string
 	groupOrder []string
+	bin        map[string]bool // object ids of the soft-deleted users
 	devices    map[string]bool // object ids; devices are only there
 	history    history
 	upns       map[string]string // lower-case userPrincipalName -> object id
@@ -122,6 +123,7 @@ func New(o Options) *Tenant {
 		now:       o.Now,
 		users:     make(map[string]*User),
 		groups:    make(map[string]*Group),
+		bin:       make(map[string]bool),
 		devices:   make(map[string]bool),
 		upns:      make(map[string]string),
 		namesakes: make(map[string]int),
@@ -229,11 +231,12 @@ func (t *Tenant) view() view {
 func (t *Tenant) expire() {
 	limit := t.now().Add(-Retention)
 	var gone []string
-	for id, u := range t.users {
-		if u.Deleted() && !u.DeletedAt.After(limit) {
+	for id := range t.bin {
+		if !t.users[id].DeletedAt.After(limit) {
 			gone = append(gone, id)
 		}
 	}
+	slices.Sort(gone)
 	for _, id := range gone {
 		t.remove(id)
 	}

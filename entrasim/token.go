@@ -85,6 +85,7 @@ func (s *tokenService) login(c *call) *response {
 // sign in at it.
 func (s *tokenService) metadata(c *call, tenant string) *response {
 	if err := s.checkTenant(tenant); err != nil {
+		err.code = "invalid_tenant" // at this address Entra says it so
 		return s.refuse(c, err)
 	}
 	base := s.g.origin + "/" + s.g.tenant.ID()
@@ -202,8 +203,9 @@ func (s *tokenService) checkScope(scope string) *aadError {
 	if scope == "" {
 		return badToken(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'scope'.")
 	}
-	resource, ok := strings.CutSuffix(scope, "/.default")
-	if !ok || strings.ContainsRune(scope, ' ') {
+	// Microsoft's own library for Go asks for the scopes of people too, and Entra lets it.
+	resource, ok := strings.CutSuffix(strings.TrimSuffix(scope, " openid offline_access profile"), "/.default")
+	if !ok || strings.ContainsRune(resource, ' ') {
 		return badToken(http.StatusBadRequest, "invalid_scope", 1002012, "The provided value for scope %s is not valid. Client "+
 			"credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).", scope)
 	}

@@ -26,8 +26,10 @@ const (
 type verdict struct {
 	reasons  []string // why something is held back; none: nothing is
 	all      bool     // everything is held back, not only what takes an access away
+	stopped  []int    // groups that nobody leaves
 	hash     string   // of what is held back
 	approved bool     // a person has allowed exactly this plan
+	looked   bool     // the settings of now are those of a plan that was applied, or had nothing to apply
 }
 
 // facts are what the checks know besides the plan.
@@ -41,62 +43,103 @@ type facts struct {
 	names    map[directory.ID]string          // of environments
 	restore  bool
 	now      time.Time
+	counted  bool // recent is filled in
 }
 
 // check decides whether a plan may be applied.
-func (p *plan) check(f *facts) verdict {
-	var v verdict
-	hold := func(all bool, format string, args ...any) {
-		v.reasons = append(v.reasons, fmt.Sprintf(format, args...))
-		v.all = v.all || all
-	}
+func (p *plan) check(f *facts) (v verdict) {
+	changed := settingsChanged(f.state, f.settings)
+	v.looked = changed == ""
 	if p.counts.Drift() == 0 {
+		v.looked = v.looked || p.counts.Skipped == 0
 		return v
 	}
-	if why := settingsChanged(f.state, f.settings); why != "" {
-		hold(true, "%s: look at the plan before it is applied", why)
+	if changed != "" {
+		v.hold(true, "%s: look at the plan before it is applied", changed)
 	}
 	if f.restore {
-		hold(true, "brings back what push took away")
+		v.hold(true, "brings back what push took away")
 	}
-	for _, env := range sorted(p.affected) {
-		n := p.affected[env]
-		if n == 0 {
-			continue
-		}
-		stops, active := f.stops[env].OrDefaults(), f.active[env]
-		if limit := atLeast(stops.RunCount, stops.RunPercent, active); n > limit {
-			hold(false, "would deactivate %d of %d active external users of %s: more than %d", n, active, f.names[env], limit)
-		}
-		if limit := atLeast(stops.DayCount, stops.DayPercent, active); n+f.recent[env] > limit {
-			hold(false, "would bring the deactivations of the last 24 hours in %s to %d: more than %d", f.names[env], n+f.recent[env], limit)
-		}
-	}
-	stops := f.env.Integration.Stops.OrDefaults()
-	for _, g := range p.groups {
-		if g.people == 0 && g.before > 0 {
-			hold(false, "group %s has no members any more, and had %d; if it is a group with hidden membership, the application needs Member.Read.Hidden", g.label(), g.before)
-		} else if limit := atLeast(stops.RunCount, stops.RunPercent, int64(g.before)); g.leaves > limit {
-			hold(false, "%d of %d people would leave group %s: more than %d", g.leaves, g.before, g.label(), limit)
-		}
-	}
-	grown := p.counts.Create + p.counts.Reattach + p.counts.Grant + p.counts.Reactivate
-	if limit := atLeast(suddenCount, growthPercent, p.active); p.active > 0 && grown > limit {
-		hold(true, "%d people would get access beside %d who have it: more than %d; is it the right group?", grown, p.active, limit)
-	}
-	if limit := atLeast(suddenCount, renamePercent, int64(p.counts.People)); p.renames > limit {
-		hold(true, "%d people would get another userName: more than %d; is the userName made from the right property?", p.renames, limit)
-	}
+	p.checkAccesses(&v, f)
+	p.checkGroups(&v, f)
+	p.checkGrowth(&v)
 	v.all = v.all || len(v.reasons) > 0 && f.env.Integration.Hold
-	if len(v.reasons) > 0 {
-		v.hash = p.hash(f, v.all)
-		v.approved = f.state.Approval != nil && f.state.Approval.Hash == v.hash && f.now.Before(f.state.Approval.Expires)
+	if !slices.ContainsFunc(p.entries, func(e *entry) bool { return p.touched(&v, e) }) {
+		p.notes, v.reasons = append(p.notes, v.reasons...), nil // nothing would be held back
+		return v
 	}
+	v.hash = p.hash(f, &v)
+	v.approved = f.state.Approval != nil && f.state.Approval.Hash == v.hash && f.now.Before(f.state.Approval.Expires)
+	v.looked = v.looked || v.approved
 	return v
 }
 
+func (v *verdict) hold(all bool, format string, args ...any) {
+	v.reasons = append(v.reasons, fmt.Sprintf(format, args...))
+	v.all = v.all || all
+}
+
+// checkAccesses compares the accesses that would go with the figures of each environment.
+func (p *plan) checkAccesses(v *verdict, f *facts) {
+	for _, env := range sorted(p.affected) {
+		if n, limit := p.affected[env], f.runLimit(env); n > limit {
+			v.hold(false, "would deactivate %d of %d active external users of %s: more than %d", n, f.active[env], f.names[env], limit)
+		}
+		if n, limit := p.affected[env]+f.recent[env], f.dayLimit(env); n > limit {
+			v.hold(false, "would bring the deactivations of the last 24 hours in %s to %d: more than %d", f.names[env], n, limit)
+		}
+	}
+}
+
+func (f *facts) runLimit(env directory.ID) int {
+	stops := f.stops[env].OrDefaults()
+	return atLeast(stops.RunCount, stops.RunPercent, f.active[env])
+}
+
+func (f *facts) dayLimit(env directory.ID) int {
+	stops := f.stops[env].OrDefaults()
+	return atLeast(stops.DayCount, stops.DayPercent, f.active[env])
+}
+
+// checkGroups looks for groups that lose everybody, or many.
+func (p *plan) checkGroups(v *verdict, f *facts) {
+	stops := f.env.Integration.Stops.OrDefaults()
+	for n := range p.groups {
+		g := &p.groups[n]
+		limit := atLeast(stops.RunCount, stops.RunPercent, int64(g.before))
+		switch {
+		case g.people == 0 && g.before > 0:
+			v.hold(false, "group %s has no members any more, and had %d; if it is a group with hidden membership, the application needs Member.Read.Hidden", g.label(), g.before)
+		case g.leaves > limit:
+			v.hold(false, "%d of %d people would leave group %s: more than %d", g.leaves, g.before, g.label(), limit)
+		default:
+			continue
+		}
+		v.stopped = append(v.stopped, n)
+	}
+}
+
+// checkGrowth looks for what a wrong group or a wrong mapping does.
+func (p *plan) checkGrowth(v *verdict) {
+	grown := p.counts.Create + p.counts.Reattach + p.counts.Grant + p.counts.Reactivate
+	if limit := atLeast(suddenCount, growthPercent, p.active); grown > limit {
+		v.hold(true, "%d people would get access beside %d who have it: more than %d; is it the right group?", grown, p.active, limit)
+	}
+	if limit := atLeast(suddenCount, renamePercent, int64(p.counts.People)); p.renames > limit {
+		v.hold(true, "%d people would get another userName: more than %d; is the userName made from the right property?", p.renames, limit)
+	}
+}
+
+// touched reports whether the reasons of a verdict are about an entry.
+func (p *plan) touched(v *verdict, e *entry) bool {
+	if e.Outcome != directory.OutcomePlanned || len(v.reasons) == 0 {
+		return false
+	}
+	return v.all || len(e.takes) > 0 || slices.ContainsFunc(v.stopped, func(n int) bool { return p.groups[n].left(e) })
+}
+
 func (g *groupPlan) label() string {
-	if g.name == "" {
+	if g.name == g.object {
 		return g.object
 	}
 	return fmt.Sprintf("%q (%s)", g.name, g.object)
@@ -114,27 +157,34 @@ func sorted(m map[directory.ID]int) []directory.ID {
 	return ids
 }
 
-// holds reports whether a verdict holds an entry back.
-func (v *verdict) holds(e *entry) bool {
-	return len(v.reasons) > 0 && !v.approved && (v.all || len(e.takes) > 0)
-}
-
 // hash is the SHA-256 of everything that is held back: whom, what, from which to which value, and
 // under which settings. Two reads that ask for the same have the same hash, whenever they were made.
-func (p *plan) hash(f *facts, all bool) string {
+func (p *plan) hash(f *facts, v *verdict) string {
 	var lines []string
 	for _, e := range p.entries {
-		if e.Outcome == directory.OutcomePlanned && (all || len(e.takes) > 0) {
-			line, err := json.Marshal([]any{e.Kind, e.ObjectID, e.UserID, e.Changes})
-			if err != nil {
-				panic(err) // kinds, ids and JSON
-			}
-			lines = append(lines, string(line))
+		if p.touched(v, e) {
+			lines = append(lines, string(encode([]any{e.Kind, e.ObjectID, e.UserID, e.Changes, e.leave, e.out, p.objects(e)})))
 		}
 	}
 	slices.Sort(lines)
 	sum := sha256.Sum256([]byte(f.env.ID.String() + "\n" + f.settings + "\n" + fmt.Sprint(f.restore) + "\n" + strings.Join(lines, "\n")))
 	return hex.EncodeToString(sum[:])
+}
+
+// objects are the groups that an entry puts the person into. A group that does not exist yet and the
+// same one once push has made it are one.
+func (p *plan) objects(e *entry) (list []string) {
+	for _, n := range slices.Concat(e.join, e.inNew) {
+		list = append(list, p.groups[n].object)
+	}
+	for _, id := range e.in {
+		for _, g := range p.groups {
+			if slices.Contains(g.ids, id) {
+				list = append(list, g.object)
+			}
+		}
+	}
+	return list
 }
 
 // settings is what a plan depends on besides the directory, in words for the reason of a preview.

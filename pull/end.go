@@ -1,9 +1,12 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
@@ -20,28 +23,29 @@ func (j *job) end(err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.a.ctx), endTime)
 	defer cancel()
 	now := j.now()
-	j.a.edit(func(run *directory.Run) {
-		run.Ended, run.Stage = now, ""
-		run.State, run.Error = j.outcome(err)
-		if run.State == directory.RunQuarantined && run.Error != nil {
-			run.Reasons = []string{run.Error.Detail}
-		}
-	})
+	state, runError := j.outcome(err)
+	// Who asks sees a run that has ended as running until its end is kept: only then can somebody
+	// decide about it.
+	j.a.edit(func(run *directory.Run) { run.Ended, run.Stage = now, "" })
 	run := j.a.show()
+	run.State, run.Error = state, runError
+	if state == directory.RunQuarantined && runError != nil {
+		run.Reasons = []string{runError.Detail}
+	}
 	conflicts := j.conflicts()
 	var told map[string]string
 	saved := j.Service.SaveRun(ctx, run, func(s *directory.PullState) {
 		told = maps.Clone(s.Conflicts)
 		j.remember(s, run, err, now)
-		if j.plan != nil {
-			s.Conflicts = conflicts
+		if conflicts != nil {
+			s.Conflicts = texts(conflicts)
 		}
 	})
 	if saved != nil {
 		j.Log.Error("the end of a pull run could not be kept", "run", run.ID, "environment", run.EnvironmentID, "error", saved)
 		return
 	}
-	j.logConflicts(ctx, told)
+	j.logConflicts(ctx, conflicts, told)
 	j.report(run, err)
 	if j.Ended != nil {
 		j.Ended(run)
@@ -56,7 +60,7 @@ func (j *job) end(err error) {
 func (j *job) outcome(err error) (directory.RunState, *directory.RunError) {
 	var e *Error
 	switch {
-	case err == nil && j.a.run.Preview:
+	case err == nil && j.a.options.Preview:
 		return directory.RunPreview, nil
 	case err == nil && len(j.verdict.reasons) > 0 && !j.verdict.approved:
 		return directory.RunQuarantined, nil
@@ -84,58 +88,68 @@ func (j *job) outcome(err error) (directory.RunState, *directory.RunError) {
 	return directory.RunFailed, &directory.RunError{Class: "internal", Detail: "the server could not go on with the run; its log says why"}
 }
 
-// remember changes what the pull knows of the environment after a run.
+// remember changes what the pull knows of the environment after a run. A preview leaves it as it
+// was: it is neither one of the reads that follow one another nor the run that was due.
 func (j *job) remember(s *directory.PullState, run *directory.Run, err error, now time.Time) {
+	if wait := max(retryAfter(err), j.wait); wait > 0 {
+		s.NotBefore = now.Add(wait)
+	}
+	if j.a.options.Preview {
+		return
+	}
 	s.LastRun = run.ID
 	s.Next = now.Add(j.jittered(j.Settings.Interval))
-	if j.plan != nil && err == nil { // a complete read and everything that follows from it
-		s.Absent = j.stillAbsent()
+	if j.plan != nil {
+		s.Absent = j.stillAbsent(s.Absent)
 	}
-	var e *Error
-	switch {
-	case run.State == directory.RunComplete:
-		s.LastSuccess, s.Failures, s.NotBefore, s.Quarantined, s.Approval = now, 0, time.Time{}, directory.ID{}, nil
-		s.Settings, s.DirectoryID, s.Cloud = j.settings, j.tenant.DirectoryID, string(cloudOf(j.tenant.Graph))
-	case run.State == directory.RunQuarantined && run.Error == nil:
-		s.Failures, s.NotBefore, s.Approval = 0, time.Time{}, nil
+	switch run.State {
+	case directory.RunComplete:
+		s.LastSuccess, s.Failures, s.Quarantined = now, 0, directory.ID{}
+		j.dropApproval(s)
+		if j.verdict.looked {
+			s.Settings, s.DirectoryID, s.Cloud = j.settings, j.tenant.DirectoryID, string(cloudOf(j.tenant.Graph))
+		}
+	case directory.RunQuarantined:
+		if run.Error != nil {
+			j.failed(s, now)
+			s.Quarantined = run.ID
+			break
+		}
+		s.Failures = 0
+		j.dropApproval(s)
 		if run.PlanOf.IsZero() {
 			s.Quarantined = run.ID
 		}
-	case run.State == directory.RunInterrupted:
+	case directory.RunInterrupted:
 		s.Next = time.Time{}
-	case run.State == directory.RunFailed || run.State == directory.RunQuarantined:
+	case directory.RunFailed:
 		if errors.Is(err, directory.ErrStale) {
 			s.Next = now.Add(time.Minute)
 			break
 		}
-		if run.State == directory.RunQuarantined {
-			s.Quarantined = run.ID
-		}
-		s.Failures++
-		s.Next = now.Add(j.jittered(backoff(j.Settings.Interval, s.Failures)))
-		if errors.As(err, &e) && e.RetryAfter > 0 {
-			s.NotBefore = now.Add(e.RetryAfter)
-			if s.Next.Before(s.NotBefore) {
-				s.Next = s.NotBefore
-			}
-		}
+		j.failed(s, now)
+	}
+	if s.Next.Before(s.NotBefore) && !s.Next.IsZero() {
+		s.Next = s.NotBefore
 	}
 }
 
-// stillAbsent are those whom this read did not find and who are as they were.
-func (j *job) stillAbsent() (list []directory.Absence) {
+// failed backs off.
+func (j *job) failed(s *directory.PullState, now time.Time) {
+	s.Failures++
+	s.Next = now.Add(j.jittered(backoff(j.Settings.Interval, s.Failures)))
+}
+
+// stillAbsent drops those of whom the run has done what there was to do: should they come back, the
+// next absence is their first.
+func (j *job) stillAbsent(absent []directory.Absence) []directory.Absence {
 	applied := map[directory.ID]bool{}
 	for _, e := range j.plan.entries {
 		if e.Outcome == directory.OutcomeApplied {
 			applied[e.UserID] = true
 		}
 	}
-	for _, a := range j.absent {
-		if !applied[a.UserID] {
-			list = append(list, a)
-		}
-	}
-	return list
+	return slices.DeleteFunc(absent, func(a directory.Absence) bool { return applied[a.UserID] })
 }
 
 // jittered is a pause 10 % longer or shorter, so that environments do not run in step.
@@ -155,42 +169,38 @@ func backoff(interval time.Duration, failures int) time.Duration {
 	return d
 }
 
-// conflicts are the people of a plan with whom something is wrong, and what.
-func (j *job) conflicts() map[string]string {
-	if j.plan == nil {
+// conflicts are the people of a plan with whom something is wrong; nil when the run made none. More
+// than keptConflicts say nothing more.
+func (j *job) conflicts() []*entry {
+	if j.plan == nil || j.a.options.Preview {
 		return nil
 	}
-	m := map[string]string{}
+	list := []*entry{}
 	for _, e := range j.plan.entries {
-		if e.isConflict() && len(m) < keptConflicts {
-			m[e.key()] = e.why()
+		if e.Outcome == directory.OutcomeConflict || e.Outcome == directory.OutcomeFailed {
+			list = append(list, e)
 		}
+	}
+	slices.SortFunc(list, func(a, b *entry) int { return strings.Compare(a.key(), b.key()) })
+	return list[:min(len(list), keptConflicts)]
+}
+
+func texts(conflicts []*entry) map[string]string {
+	m := make(map[string]string, len(conflicts))
+	for _, e := range conflicts {
+		m[e.key()] = e.why()
 	}
 	return m
 }
 
-func (e *entry) isConflict() bool {
-	return e.Outcome == directory.OutcomeConflict || e.Outcome == directory.OutcomeFailed
-}
-
 func (e *entry) key() string { return e.ObjectID.String() + e.UserID.String() }
 
-func (e *entry) why() string {
-	if e.Detail != "" {
-		return e.Detail
-	}
-	return e.Reason
-}
+func (e *entry) why() string { return cmp.Or(e.Detail, e.Reason) }
 
 // logConflicts tells the provisioning log of each conflict once, not every 15 minutes.
-func (j *job) logConflicts(ctx context.Context, told map[string]string) {
-	if j.plan == nil {
-		return
-	}
-	by := j.a.run.Actor
-	by.Role, by.Channel, by.RunID = directory.RoleDirectory, "pull", j.a.run.ID
-	for _, e := range j.plan.entries {
-		if !e.isConflict() || told[e.key()] == e.why() {
+func (j *job) logConflicts(ctx context.Context, conflicts []*entry, told map[string]string) {
+	for _, e := range conflicts {
+		if told[e.key()] == e.why() {
 			continue
 		}
 		line := directory.LogEvent{TenantID: j.tenant.ID, Action: directory.ActionOther, TargetType: "User", TargetName: e.UserName,
@@ -198,8 +208,8 @@ func (j *job) logConflicts(ctx context.Context, told map[string]string) {
 		if !e.UserID.IsZero() {
 			line.TargetID = e.UserID.String()
 		}
-		if err := j.Service.LogFailure(ctx, by, line); err != nil {
-			j.Log.Error("a conflict of a pull could not be logged", "run", j.a.run.ID, "error", err)
+		if err := j.Service.LogFailure(ctx, j.a.actor(), line); err != nil {
+			j.Log.Error("a conflict of a pull could not be logged", "run", j.a.id, "error", err)
 			return
 		}
 	}

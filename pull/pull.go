@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +36,7 @@ type Options struct {
 	NewID     func() directory.ID                         // time-ordered, unique
 	Random    func() float64                              // in [0,1); default math/rand
 	Log       *slog.Logger                                // default: nothing is logged
-	Ended     func(*directory.Run) // told of each run once it has ended and is kept; nil: nobody asks
+	Ended     func(*directory.Run)                        // told of each run once it has ended and is kept; nil: nobody asks
 	Settings  Settings
 }
 
@@ -69,8 +71,9 @@ type Reconciler struct {
 	runs sync.WaitGroup
 	wake chan struct{} // the schedule may have changed
 
-	mu      sync.Mutex                  // guards everything below
-	active  map[directory.ID]*activeRun // by environment
+	mu      sync.Mutex                    // guards everything below; taken before the lock of a run
+	closed  bool                          // nothing begins any more
+	active  map[directory.ID][]*activeRun // by environment: the one under way and those that wait for it
 	tenants map[directory.ID]*tenantLock
 	first   map[directory.ID]time.Time // by environment: first scheduled run of this process
 	totals  Meter
@@ -95,7 +98,7 @@ func New(o Options) *Reconciler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Settings = o.Settings.orDefaults()
-	r := &Reconciler{Options: o, wake: make(chan struct{}, 1), active: map[directory.ID]*activeRun{},
+	r := &Reconciler{Options: o, wake: make(chan struct{}, 1), active: map[directory.ID][]*activeRun{},
 		tenants: map[directory.ID]*tenantLock{}, first: map[directory.ID]time.Time{}}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	return r
@@ -104,8 +107,21 @@ func New(o Options) *Reconciler {
 // Close cancels the runs under way and waits until they have stopped: each at its next safe point,
 // and recorded as interrupted.
 func (r *Reconciler) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
 	r.stop()
 	r.runs.Wait()
+}
+
+// spawn runs fn beside the caller, and reports false once Close was called.
+func (r *Reconciler) spawn(fn func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.runs.Go(fn)
+	}
+	return !r.closed
 }
 
 // now is the wall clock to the millisecond, as the directory keeps times.
@@ -143,7 +159,8 @@ type SyncOptions struct {
 	Restore bool // also bring back what push took away; an operator alone, and only after Allow
 }
 
-// Sync begins a run of an environment now, or returns the one that is under way.
+// Sync begins a run of an environment now, or returns the one that is under way and does the same.
+// Behind one that does not, such as a preview, it waits.
 //
 // Errors: Forbidden; NotFound; Invalid when the environment has nothing to sync with; Conflict while
 // its pull is paused, unless for a preview; RateLimited while Graph has asked to wait.
@@ -151,37 +168,47 @@ func (r *Reconciler) Sync(ctx context.Context, by directory.Actor, environment d
 	if by.Role != directory.RoleOperator && (o.Restore || by.Role != directory.RoleEnvironment) {
 		return nil, &directory.Error{Kind: directory.Forbidden, Detail: "this needs the role " + string(directory.RoleOperator)}
 	}
-	return r.begin(ctx, by, environment, directory.TriggerManual, o)
-}
-
-func (r *Reconciler) begin(ctx context.Context, by directory.Actor, environment directory.ID, trigger directory.Trigger, o SyncOptions) (*directory.Run, error) {
-	if err := r.mayRun(ctx, environment, trigger, o); err != nil {
+	if err := r.mayRun(ctx, environment, o); err != nil {
 		return nil, err
 	}
-	a, fresh := r.claim(by, environment, trigger, o)
-	if !fresh {
-		return a.show(), nil
+	return r.begin(by, environment, directory.TriggerManual, o)
+}
+
+var errStopping = &directory.Error{Kind: directory.Unavailable, Detail: "the server is stopping"}
+
+func (r *Reconciler) begin(by directory.Actor, environment directory.ID, trigger directory.Trigger, o SyncOptions) (*directory.Run, error) {
+	a, before := r.claim(by, environment, trigger, o)
+	if a == nil {
+		return before.show(), nil
 	}
-	r.runs.Go(func() { r.alone(a) })
+	started := r.spawn(func() {
+		if before != nil {
+			select {
+			case <-before.done:
+			case <-a.ctx.Done():
+			}
+		}
+		r.alone(a)
+	})
+	if !started {
+		r.release(a)
+		return nil, errStopping
+	}
 	return a.show(), nil
 }
 
 // mayRun says why a run asked for by a person cannot begin.
-func (r *Reconciler) mayRun(ctx context.Context, environment directory.ID, trigger directory.Trigger, o SyncOptions) error {
-	if r.ctx.Err() != nil {
-		return &directory.Error{Kind: directory.Unavailable, Detail: "the server is stopping"}
-	}
+func (r *Reconciler) mayRun(ctx context.Context, environment directory.ID, o SyncOptions) error {
 	if r.Connect == nil {
-		return &directory.Error{Kind: directory.Unavailable, Detail: "this program has no way to read a directory"}
+		return errNoReader
 	}
 	return r.Service.View(ctx, func(sn *directory.Snapshot) error {
 		env, err := sn.Environment(environment)
 		if err != nil {
 			return err
 		}
-		in := env.Integration
-		switch {
-		case !in.Enabled || in.TenantID.IsZero() || len(in.Groups) == 0:
+		switch in := env.Integration; {
+		case !setUp(in):
 			return &directory.Error{Kind: directory.Invalid, Field: "environment", Detail: "External users integration of this environment is not set up: it needs a tenant and Groups to Sync"}
 		case in.Paused && !o.Preview:
 			return &directory.Error{Kind: directory.Conflict, Detail: "the pull of this environment is paused: resume it first, or ask for a preview"}
@@ -190,11 +217,30 @@ func (r *Reconciler) mayRun(ctx context.Context, environment directory.ID, trigg
 		if err != nil {
 			return err
 		}
-		if r.now().Before(state.NotBefore) {
-			return &directory.Error{Kind: directory.RateLimited, Detail: "Microsoft Graph asked to wait until " + state.NotBefore.Format(time.RFC3339)}
+		if until := notBefore(state, r.now()); !until.IsZero() {
+			return &directory.Error{Kind: directory.RateLimited, Detail: "Microsoft Graph asked to wait until " + until.Format(time.RFC3339)}
 		}
 		return nil
 	})
+}
+
+var errNoReader = &directory.Error{Kind: directory.Unavailable, Detail: "this program has no way to read a directory"}
+
+// setUp reports whether an environment has anything to sync with.
+func setUp(in directory.Integration) bool {
+	return in.Enabled && !in.TenantID.IsZero() && len(in.Groups) > 0
+}
+
+// MaxWait is the longest pause that a directory can ask for. One that is further away says that the
+// clock was set back.
+const MaxWait = 24 * time.Hour
+
+// notBefore is until when Graph has asked to wait; zero when it has not, or that is over.
+func notBefore(state *directory.PullState, now time.Time) time.Time {
+	if !now.Before(state.NotBefore) || state.NotBefore.Sub(now) > MaxWait {
+		return time.Time{}
+	}
+	return state.NotBefore
 }
 
 // Show returns a run: how far it is while it is under way, else as it was kept.
@@ -243,13 +289,21 @@ func (r *Reconciler) Cancel(ctx context.Context, by directory.Actor, id director
 }
 
 // Allow approves the plan of a quarantined run once and begins the run that reads anew and applies
-// it. It applies nothing when what it finds is no longer what was approved.
+// it; behind a run that is under way, because that one may not know of the approval. It applies
+// nothing when what it finds is no longer what was approved. Errors: those of Sync, and then nothing
+// is approved; those of directory.Service.AllowRun.
 func (r *Reconciler) Allow(ctx context.Context, by directory.Actor, id directory.ID, hash, reason string) (*directory.Run, error) {
-	run, err := r.Service.AllowRun(ctx, by, id, hash, reason)
+	run, err := r.kept(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return r.begin(ctx, by, run.EnvironmentID, directory.TriggerAllow, SyncOptions{Restore: run.Restore})
+	if err := r.mayRun(ctx, run.EnvironmentID, SyncOptions{}); err != nil {
+		return nil, err
+	}
+	if run, err = r.Service.AllowRun(ctx, by, id, hash, reason); err != nil {
+		return nil, err
+	}
+	return r.begin(by, run.EnvironmentID, directory.TriggerAllow, SyncOptions{Restore: run.Restore})
 }
 
 // Discard drops the plan of a quarantined run.
@@ -262,11 +316,14 @@ var (
 	errDeadline  = errors.New("the run took longer than it may")
 )
 
-// activeRun is a run under way.
+// activeRun is a run that is under way or waits for its turn.
 type activeRun struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	done   chan struct{} // closed when it has ended and is kept
+	id, environment directory.ID
+	by              directory.Actor
+	options         SyncOptions
+	ctx             context.Context
+	cancel          context.CancelCauseFunc
+	done            chan struct{} // closed when it has ended and is kept
 
 	mu  sync.Mutex
 	run directory.Run
@@ -276,6 +333,7 @@ func (a *activeRun) show() *directory.Run {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	run := a.run
+	run.Deactivations = maps.Clone(run.Deactivations)
 	return &run
 }
 
@@ -291,23 +349,38 @@ func (a *activeRun) stage(s directory.RunStage, total int) {
 
 func (a *activeRun) advance(n int) { a.edit(func(run *directory.Run) { run.Done += n }) }
 
-// claim makes the run of an environment, unless there is one under way.
-func (r *Reconciler) claim(by directory.Actor, environment directory.ID, trigger directory.Trigger, o SyncOptions) (a *activeRun, fresh bool) {
+// claim makes a run of an environment. before is the run that it has to wait for, nil for none.
+// a is nil where one of those that there are does instead: before is that one. An approval needs a
+// run of its own, which begins after it.
+func (r *Reconciler) claim(by directory.Actor, environment directory.ID, trigger directory.Trigger, o SyncOptions) (a, before *activeRun) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.active[environment]; a != nil {
-		return a, false
+	queue := r.active[environment]
+	if trigger != directory.TriggerAllow {
+		for _, other := range queue {
+			if trigger == directory.TriggerSchedule || other.options == o && other.show().Ended.IsZero() {
+				return nil, other
+			}
+		}
 	}
-	a = &activeRun{done: make(chan struct{}), run: directory.Run{ID: r.NewID(), EnvironmentID: environment, Trigger: trigger,
-		Actor: by, Preview: o.Preview, Restore: o.Restore, State: directory.RunRunning, Started: r.now()}}
+	id := r.NewID()
+	a = &activeRun{id: id, environment: environment, by: by, options: o, done: make(chan struct{}),
+		run: directory.Run{ID: id, EnvironmentID: environment, Trigger: trigger,
+			Actor: by, Preview: o.Preview, Restore: o.Restore, State: directory.RunRunning, Started: r.now()}}
 	a.ctx, a.cancel = context.WithCancelCause(r.ctx)
-	r.active[environment] = a
-	return a, true
+	if len(queue) > 0 {
+		before = queue[len(queue)-1]
+	}
+	r.active[environment] = append(queue, a)
+	return a, before
 }
 
 func (r *Reconciler) release(a *activeRun) {
 	r.mu.Lock()
-	delete(r.active, a.run.EnvironmentID)
+	rest := slices.DeleteFunc(r.active[a.environment], func(x *activeRun) bool { return x == a })
+	if r.active[a.environment] = rest; len(rest) == 0 {
+		delete(r.active, a.environment)
+	}
 	r.mu.Unlock()
 	a.cancel(nil)
 	close(a.done)
@@ -316,9 +389,11 @@ func (r *Reconciler) release(a *activeRun) {
 func (r *Reconciler) find(id directory.ID) *activeRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, a := range r.active {
-		if a.run.ID == id {
-			return a
+	for _, queue := range r.active {
+		for _, a := range queue {
+			if a.id == id {
+				return a
+			}
 		}
 	}
 	return nil

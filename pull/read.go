@@ -2,8 +2,11 @@ package pull
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
 )
@@ -58,23 +61,44 @@ type groupRead struct {
 // tick is what runs of one tenant share that follow one another at once: the source, the reads of
 // groups, and the watch that began before the first of them.
 type tick struct {
-	source Source
-	watch  *directory.Watch
-	groups map[groupKey]*groupRead
+	tenant    directory.ID
+	scheduled bool
+	opened    string // connection of the source: another one shares nothing with it
+	source    Source
+	watch     *directory.Watch
+	groups    map[groupKey]*groupRead
+	current   atomic.Pointer[activeRun] // that pays for what is asked
+	later     error                     // of the directory, which asked to wait: nobody asks it again in this tick
+}
+
+func (t *tick) metered(m Meter) {
+	t.current.Load().edit(func(run *directory.Run) {
+		run.Pages, run.Requests = run.Pages+m.Pages, run.Requests+m.Requests
+		run.Retries, run.Units = run.Retries+m.Retries, run.Units+m.Units
+	})
+}
+
+// close closes the source and forgets what was read through it.
+func (t *tick) close() {
+	source := t.source
+	t.source, t.watch, t.groups = nil, nil, nil
+	if source != nil {
+		defer func() { _ = recover() }() // it has done its work: nothing depends on how it goes
+		source.Close()
+	}
 }
 
 // read reads the groups of an environment, those that another run of the tick has read from memory.
 func (t *tick) read(ctx context.Context, a *activeRun, in directory.Integration) (*reading, error) {
 	r := &reading{byID: map[directory.ID]int{}}
-	steps := len(in.Groups)
-	if in.Transitive {
-		steps *= 2
-	}
 	a.stage(directory.StageRead, 0)
+	if t.later != nil {
+		return nil, t.later
+	}
 	for n, object := range in.Groups {
 		g, shared, err := t.group(ctx, a, groupKey{object: object})
 		if err != nil {
-			return nil, err
+			return nil, t.failed(err)
 		}
 		r.groups = append(r.groups, readGroup{object, g.DisplayName, g.People, g.Groups, shared})
 		r.add(g.people, uint16(n), false)
@@ -82,7 +106,7 @@ func (t *tick) read(ctx context.Context, a *activeRun, in directory.Integration)
 			continue
 		}
 		if g, _, err = t.group(ctx, a, groupKey{object: object, transitive: true}); err != nil {
-			return nil, err
+			return nil, t.failed(err)
 		}
 		r.add(g.people, uint16(n), true)
 	}
@@ -93,6 +117,23 @@ func (t *tick) read(ctx context.Context, a *activeRun, in directory.Integration)
 		}
 	})
 	return r, nil
+}
+
+// failed keeps an error that asks to wait.
+func (t *tick) failed(err error) error {
+	if retryAfter(err) > 0 {
+		t.later = err
+	}
+	return err
+}
+
+// retryAfter is how long a directory has asked to wait; 0 where it has not.
+func retryAfter(err error) time.Duration {
+	var e *Error
+	if !errors.As(err, &e) || e.RetryAfter <= 0 {
+		return 0
+	}
+	return min(e.RetryAfter, MaxWait)
 }
 
 // add puts the people of one group's read together with those of the groups before it: a person is

@@ -2,53 +2,43 @@ package pull
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/bizzstream/bizzscim/directory"
 )
 
 // alone makes one run outside of the schedule.
 func (r *Reconciler) alone(a *activeRun) {
-	r.inTurn(a.ctx, a.run.EnvironmentID, []*activeRun{a}, false)
+	var tenant directory.ID
+	err := r.Service.View(a.ctx, func(sn *directory.Snapshot) error {
+		env, err := sn.Environment(a.environment)
+		if err == nil {
+			tenant = env.Integration.TenantID
+		}
+		return err
+	})
+	if err != nil {
+		r.make(a, &tick{}, err)
+		return
+	}
+	r.inTurn(a.ctx, tenant, []*activeRun{a}, false)
 }
 
 // inTurn makes runs of one tenant one after another, sharing what they read. Every run of the list
 // is ended and released, whatever happens.
-func (r *Reconciler) inTurn(ctx context.Context, first directory.ID, runs []*activeRun, scheduled bool) {
-	tenant, err := r.tenantOf(ctx, first)
-	var unlock func()
-	if err == nil {
-		unlock, err = r.lock(ctx, tenant)
-	}
+func (r *Reconciler) inTurn(ctx context.Context, tenant directory.ID, runs []*activeRun, scheduled bool) {
+	unlock, err := r.lock(ctx, tenant)
 	if err == nil {
 		defer unlock()
 	}
-	t := &tick{groups: map[groupKey]*groupRead{}}
-	defer func() {
-		if t.source != nil {
-			t.source.Close()
-		}
-	}()
+	t := &tick{tenant: tenant, scheduled: scheduled}
+	defer t.close()
 	for _, a := range runs {
-		r.make(a, t, scheduled, err)
+		r.make(a, t, err)
 	}
-}
-
-func (r *Reconciler) tenantOf(ctx context.Context, environment directory.ID) (id directory.ID, err error) {
-	err = r.Service.View(ctx, func(sn *directory.Snapshot) error {
-		env, err := sn.Environment(environment)
-		if err == nil {
-			id = env.Integration.TenantID
-		}
-		return err
-	})
-	return id, err
 }
 
 // job is one run at work.
@@ -59,48 +49,52 @@ type job struct {
 	env      *directory.Environment
 	tenant   *directory.Tenant
 	cred     *directory.Credential
-	state    *directory.PullState
+	state    *directory.PullState // as it was when the run began
 	settings string
+	restore  bool
 	resource Resources
-	plan     *plan
+	plan     *plan // nil until it is whole
+	planner  *planner
+	facts    *facts
 	verdict  verdict
 	absent   []directory.Absence // those whom this read did not find
-	approved int                 // accesses that went with a person's approval
+	wait     time.Duration       // that the directory asked for in the middle of the run
 }
 
 // make makes one run from its beginning to its end.
-func (r *Reconciler) make(a *activeRun, t *tick, scheduled bool, err error) {
+func (r *Reconciler) make(a *activeRun, t *tick, err error) {
 	defer r.release(a)
 	ctx, cancel := context.WithTimeoutCause(a.ctx, r.Settings.Deadline, errDeadline)
 	defer cancel()
+	a.edit(func(run *directory.Run) { run.Started = r.now() })
 	j := &job{Reconciler: r, a: a, t: t}
 	if err == nil {
-		err = j.guarded(ctx, scheduled)
+		err = guarded(func() error { return j.work(ctx) })
 	}
-	if cause := context.Cause(ctx); err != nil && cause != nil && errors.Is(err, ctx.Err()) {
-		err = cause
+	if err != nil && ctx.Err() != nil { // whatever it says, it is because of that
+		err = context.Cause(ctx)
 	}
 	j.end(err)
 }
 
 // guarded turns a panic into an error: a run must not take the process down.
-func (j *job) guarded(ctx context.Context, scheduled bool) (err error) {
+func guarded(fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return j.work(ctx, scheduled)
+	return fn()
 }
 
-func (j *job) work(ctx context.Context, scheduled bool) error {
+func (j *job) work(ctx context.Context) error {
 	if err := j.load(ctx); err != nil {
 		return err
 	}
 	if err := j.Service.SaveRun(ctx, j.a.show(), nil); err != nil {
 		return err
 	}
-	if err := j.connect(ctx, scheduled); err != nil {
+	if err := j.connect(ctx); err != nil {
 		return err
 	}
 	read, err := j.t.read(ctx, j.a, j.env.Integration)
@@ -113,7 +107,7 @@ func (j *job) work(ctx context.Context, scheduled bool) error {
 	if err := j.keepPlan(ctx); err != nil {
 		return err
 	}
-	if j.a.run.Preview {
+	if j.a.options.Preview {
 		return nil
 	}
 	if err := j.confirm(ctx); err != nil {
@@ -122,13 +116,18 @@ func (j *job) work(ctx context.Context, scheduled bool) error {
 	return j.apply(ctx)
 }
 
-// load reads the settings that the whole run goes by.
+// load reads the settings that the whole run goes by. What was switched off, paused or given to
+// another tenant while the run waited for its turn is stale.
 func (j *job) load(ctx context.Context) error {
-	err := j.Service.View(ctx, func(sn *directory.Snapshot) (err error) {
-		if j.env, err = sn.Environment(j.a.run.EnvironmentID); err != nil {
+	return j.Service.View(ctx, func(sn *directory.Snapshot) (err error) {
+		if j.env, err = sn.Environment(j.a.environment); err != nil {
 			return err
 		}
-		if j.tenant, err = sn.Tenant(j.env.Integration.TenantID); err != nil {
+		in := j.env.Integration
+		if !setUp(in) || in.TenantID != j.t.tenant || in.Paused && !j.a.options.Preview {
+			return directory.ErrStale
+		}
+		if j.tenant, err = sn.Tenant(in.TenantID); err != nil {
 			return err
 		}
 		if j.state, err = sn.PullState(j.env.ID); err != nil {
@@ -138,43 +137,41 @@ func (j *job) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if a := j.state.Approval; a != nil && a.Restore && j.now().Before(a.Expires) {
-			j.a.edit(func(run *directory.Run) { run.Restore = true })
-		}
+		a := j.state.Approval
+		j.restore = j.a.options.Restore || !j.a.options.Preview && a != nil && a.Restore && j.now().Before(a.Expires)
 		j.a.edit(func(run *directory.Run) {
-			run.TenantID, run.PushSilent = j.tenant.ID, j.now().Sub(seen) > j.Settings.SilentAfter
+			run.TenantID, run.Restore, run.PushSilent = j.tenant.ID, j.restore, j.now().Sub(seen) > j.Settings.SilentAfter
 		})
-		j.cred, err = sn.Credential(j.tenant.ID, CredentialName)
-		if directory.KindOf(err) == directory.NotFound {
-			return &Error{Class: Configuration, Detail: "tenant " + j.tenant.Name + " has no credential for Microsoft Graph: set one with tenant credential set"}
+		if j.cred, err = sn.Credential(j.tenant.ID, CredentialName); err != nil {
+			if directory.KindOf(err) == directory.NotFound {
+				err = &Error{Class: Configuration, Detail: "tenant " + j.tenant.Name + " has no credential for Microsoft Graph: set one with tenant credential set"}
+			}
+			return err
 		}
+		j.settings = settingsOf(j.env, j.tenant, j.cred.ID)
+		j.resource, err = j.Resources(j.tenant)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	j.settings = settingsOf(j.env, j.tenant, j.cred.ID)
-	j.resource, err = j.Resources(j.tenant)
-	return err
 }
 
 // CredentialName is the name of the credential that a tenant's pull uses.
 const CredentialName = "graph"
 
-// connect opens the source and starts to watch, once in a tick, before the first read.
-func (j *job) connect(ctx context.Context, scheduled bool) (err error) {
-	if j.t.source != nil {
+// connect opens the source and starts to watch, before the first read. The runs of a tick share it,
+// unless the tenant has changed between them.
+func (j *job) connect(ctx context.Context) (err error) {
+	to := string(encode(j.tenant.DirectoryID)) + string(encode(j.tenant.Graph)) + j.cred.ID.String()
+	j.t.current.Store(j.a)
+	if j.t.source != nil && j.t.opened == to {
 		return nil
 	}
+	j.t.close()
+	j.t.later = nil
+	j.t.opened, j.t.groups = to, map[groupKey]*groupRead{}
 	if j.t.watch, err = j.Service.Watch(ctx); err != nil {
 		return err
 	}
-	j.t.source, err = j.open(j.tenant, j.cred, scheduled, func(m Meter) {
-		j.a.edit(func(run *directory.Run) {
-			run.Pages, run.Requests = run.Pages+m.Pages, run.Requests+m.Requests
-			run.Retries, run.Units = run.Retries+m.Retries, run.Units+m.Units
-		})
-	})
+	j.t.source, err = j.open(j.tenant, j.cred, j.t.scheduled, j.t.metered)
 	return err
 }
 
@@ -216,61 +213,54 @@ func cloudOf(g directory.Graph) Cloud {
 // makePlan plans and checks.
 func (j *job) makePlan(ctx context.Context, read *reading) error {
 	j.a.stage(directory.StagePlan, len(read.people))
-	j.plan = &plan{}
-	f := &facts{state: j.state, settings: j.settings, restore: j.a.run.Restore, now: j.now(), active: map[directory.ID]int64{},
+	p := &planner{plan: &plan{}, tenant: j.tenant, read: read, restore: j.restore, fold: j.Service.Fold, resource: j.resource}
+	f := &facts{state: j.state, settings: j.settings, restore: j.restore, now: j.now(), active: map[directory.ID]int64{},
 		recent: map[directory.ID]int{}, stops: map[directory.ID]directory.Stops{}, names: map[directory.ID]string{}}
 	err := j.Service.View(ctx, func(sn *directory.Snapshot) (err error) {
-		if f.env, err = sn.Environment(j.env.ID); err != nil {
+		if err := j.unchanged(sn); err != nil {
 			return err
 		}
-		p := &planner{plan: j.plan, sn: sn, env: f.env, tenant: j.tenant, read: read, restore: j.a.run.Restore, fold: j.Service.Fold, resource: j.resource}
+		p.sn, p.env, f.env = sn, j.env, j.env
 		if err := p.make(); err != nil {
 			return err
 		}
 		if err := p.skipMoved(j.t.watch); err != nil {
 			return err
 		}
-		return f.load(sn, j.plan, j.tenant.ID)
+		p.tally()
+		return f.load(sn, j.tenant.ID, sorted(p.affected))
 	})
 	if err != nil {
 		return err
 	}
-	if string(encode(f.env.Integration)) != string(encode(j.env.Integration)) {
+	j.plan, j.planner, j.facts = p.plan, p, f
+	j.verdict = p.check(f)
+	return nil
+}
+
+// unchanged makes sure that the settings are still those that were read with.
+func (j *job) unchanged(sn *directory.Snapshot) error {
+	env, err := sn.Environment(j.env.ID)
+	if err != nil {
+		return err
+	}
+	tenant, err := sn.Tenant(j.tenant.ID)
+	if err != nil {
+		return err
+	}
+	cred, err := sn.Credential(j.tenant.ID, CredentialName)
+	if err != nil && directory.KindOf(err) != directory.NotFound {
+		return err
+	}
+	if err != nil || string(encode(env.Integration)) != string(encode(j.env.Integration)) || settingsOf(env, tenant, cred.ID) != j.settings {
 		return directory.ErrStale
 	}
-	j.verdict = j.plan.check(f)
 	return nil
 }
 
-// skipMoved leaves out whom push has changed since the watch began: what was read of them may be
-// older than what push has written.
-func (p *planner) skipMoved(w *directory.Watch) error {
-	for _, e := range p.entries {
-		if e.Outcome != directory.OutcomePlanned || e.UserID.IsZero() {
-			continue
-		}
-		groups := slices.Clone(e.leave)
-		for _, n := range e.join {
-			groups = append(groups, p.groups[n].ids...)
-		}
-		moved, err := w.Changed(p.sn, e.UserID, groups...)
-		if err != nil {
-			return err
-		}
-		if moved {
-			p.spare(e)
-			*p.counter(e.Kind)--
-			p.counts.Skipped++
-			e.set(directory.OutcomeSkipped, "push changed this user after the read began; the next run looks again")
-		}
-	}
-	return nil
-}
-
-// load reads what the checks need of the environments that would lose accesses.
-func (f *facts) load(sn *directory.Snapshot, p *plan, tenant directory.ID) error {
-	lost := 0
-	for id, n := range p.affected {
+// load reads what the checks need of environments that would lose accesses.
+func (f *facts) load(sn *directory.Snapshot, tenant directory.ID, environments []directory.ID) error {
+	for _, id := range environments {
 		env, err := sn.Environment(id)
 		if err != nil {
 			return err
@@ -279,70 +269,96 @@ func (f *facts) load(sn *directory.Snapshot, p *plan, tenant directory.ID) error
 		if f.active[id], err = sn.EnvironmentAccessCount(id, true); err != nil {
 			return err
 		}
-		lost += n
 	}
-	if lost == 0 {
+	if len(environments) == 0 || f.counted {
 		return nil
 	}
+	f.counted = true
 	envs, err := sn.Environments(directory.ID{})
 	if err != nil {
 		return err
 	}
-	since := f.now.Add(-24 * time.Hour)
 	for _, env := range envs {
 		if env.Integration.TenantID != tenant {
 			continue
 		}
-		err := sn.Runs(env.ID, func(run *directory.Run) bool {
-			for id, n := range run.Deactivations {
-				if e, ok := directory.ParseID(id); ok && !run.Ended.Before(since) {
-					f.recent[e] += n
-				}
-			}
-			return !run.Started.Before(since.Add(-time.Hour)) // a run may have ended within the day that began before
-		})
-		if err != nil {
+		if err := f.countRecent(sn, env.ID); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// countRecent counts what the runs of an environment took away in the last 24 hours, of itself and
+// of others.
+func (f *facts) countRecent(sn *directory.Snapshot, environment directory.ID) error {
+	since := f.now.Add(-24 * time.Hour)
+	return sn.Runs(environment, func(run *directory.Run) bool {
+		for id, n := range run.Deactivations {
+			if env, ok := directory.ParseID(id); ok && !run.Ended.Before(since) {
+				f.recent[env] += n
+			}
+		}
+		return !run.Started.Before(since.Add(-24 * time.Hour)) // no run takes a day
+	})
+}
+
 // itemBatch is how many items one transaction writes.
 const itemBatch = 500
 
-// keepPlan marks what is held back, and writes the plan before anything of it is applied.
+// keepPlan marks what is held back, and writes the plan before anything of it is applied. An
+// approval is used up here, whatever becomes of the run.
 func (j *job) keepPlan(ctx context.Context) error {
 	p := j.plan
 	for _, e := range p.entries {
-		if e.Outcome != directory.OutcomePlanned {
-			continue
-		}
-		switch {
-		case j.verdict.holds(e):
-			e.set(directory.OutcomeHeld, "waits for a decision")
-			p.counts.Held++
-		case j.a.run.Preview:
-			e.set(directory.OutcomeHeld, "a preview applies nothing")
-			p.counts.Held++
-		}
-		if e.needs {
-			j.absent = append(j.absent, e.absences()...)
+		if e.Outcome == directory.OutcomePlanned {
+			e.held = j.a.options.Preview || !j.verdict.approved && p.touched(&j.verdict, e)
+			if e.needs {
+				j.absent = append(j.absent, e.absences()...)
+			}
 		}
 	}
+	for _, e := range p.entries {
+		switch {
+		case e.held && j.a.options.Preview:
+			e.set(directory.OutcomeHeld, "a preview applies nothing")
+		case e.held:
+			e.set(directory.OutcomeHeld, "waits for a decision")
+		}
+	}
+	p.follow()
+	p.tally()
 	same, err := j.sameAsWaiting(ctx)
 	if err != nil {
 		return err
 	}
+	used := j.verdict.approved && !j.a.options.Preview
 	j.a.edit(func(run *directory.Run) {
 		run.Hash, run.Reasons, run.Notes, run.Counts, run.PlanOf = j.verdict.hash, j.verdict.reasons, p.notes, p.counts, same
-		if j.verdict.approved {
+		if used {
 			run.Approval = j.state.Approval
 		}
 	})
-	return j.saveItems(ctx, slices.DeleteFunc(slices.Clone(p.entries), func(e *entry) bool {
+	err = j.saveItems(ctx, slices.DeleteFunc(slices.Clone(p.entries), func(e *entry) bool {
 		return !same.IsZero() && e.Outcome == directory.OutcomeHeld
 	}))
+	if err != nil || j.a.options.Preview {
+		return err
+	}
+	return j.Service.SaveRun(ctx, j.a.show(), func(s *directory.PullState) {
+		s.Absent = j.absent
+		if used {
+			j.dropApproval(s)
+		}
+	})
+}
+
+// dropApproval forgets the approval that the run began with. One that was given since is for the
+// run after it.
+func (j *job) dropApproval(s *directory.PullState) {
+	if s.Approval != nil && j.state.Approval != nil && s.Approval.RunID == j.state.Approval.RunID {
+		s.Approval = nil
+	}
 }
 
 func (j *job) saveItems(ctx context.Context, entries []*entry) error {
@@ -351,7 +367,7 @@ func (j *job) saveItems(ctx context.Context, entries []*entry) error {
 		for i, e := range batch {
 			items[i] = e.PlanItem
 		}
-		if err := j.Service.SaveItems(ctx, j.a.run.ID, items); err != nil {
+		if err := j.Service.SaveItems(ctx, j.a.id, items); err != nil {
 			return err
 		}
 	}
@@ -361,333 +377,17 @@ func (j *job) saveItems(ctx context.Context, entries []*entry) error {
 // sameAsWaiting returns the run that waits for a decision on the same plan: it goes on waiting, and
 // what it holds is not written once more every 15 minutes.
 func (j *job) sameAsWaiting(ctx context.Context) (directory.ID, error) {
-	if j.state.Quarantined.IsZero() || len(j.verdict.reasons) == 0 || j.verdict.approved || j.a.run.Preview {
+	if j.state.Quarantined.IsZero() || len(j.verdict.reasons) == 0 || j.verdict.approved || j.a.options.Preview {
 		return directory.ID{}, nil
 	}
 	run, err := j.kept(ctx, j.state.Quarantined)
-	if err != nil || run.Hash != j.verdict.hash || !j.now().Before(run.Ended.Add(directory.ApprovalLife)) {
+	if err != nil || run.State != directory.RunQuarantined || run.Hash != j.verdict.hash || !j.now().Before(run.Ended.Add(directory.ApprovalLife)) {
 		return directory.ID{}, err
 	}
 	return run.ID, nil
 }
 
-// absences are what a second read has to see once more.
-func (e *entry) absences() (list []directory.Absence) {
-	if e.UserID.IsZero() {
-		return nil
-	}
-	if e.disable {
-		return []directory.Absence{{UserID: e.UserID}}
-	}
-	for _, g := range slices.Concat(e.leave, e.out) {
-		list = append(list, directory.Absence{UserID: e.UserID, GroupID: g})
-	}
-	return list
-}
-
-// confirm makes sure of everyone whose access would go, and of everyone whom push has deleted: by a
-// point read, or by the complete read before this one.
-func (j *job) confirm(ctx context.Context) error {
-	var doubtful []*entry
-	var ids []directory.ID
-	for _, e := range j.plan.entries {
-		if e.Outcome == directory.OutcomePlanned && e.needs {
-			doubtful, ids = append(doubtful, e), append(ids, e.ObjectID)
-		}
-	}
-	if len(doubtful) == 0 {
-		return nil
-	}
-	j.a.stage(directory.StageConfirm, len(doubtful))
-	objects := make([]string, len(j.plan.groups))
-	nested := false
-	for i, g := range j.plan.groups {
-		objects[i], nested = g.object, nested || g.nested > 0
-	}
-	answers := map[directory.ID]Confirmation{}
-	list, err := j.t.source.Confirm(ctx, ids, objects)
-	if err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		j.note("the directory did not answer for single people (%s): only those are done whom two complete reads in a row did not find", detailOf(err))
-	}
-	for _, c := range list {
-		answers[c.ID] = c
-	}
-	before := map[directory.Absence]bool{}
-	for _, a := range j.state.Absent {
-		before[a] = true
-	}
-	for _, e := range doubtful {
-		answer, ok := answers[e.ObjectID]
-		if !j.sure(e, answer, ok, nested, before) {
-			*j.plan.counter(e.Kind)--
-			j.plan.counts.Waiting++
-			if e.Detail == "" {
-				e.Detail = "one read alone takes nothing away: waits for the next complete read"
-			}
-			e.Outcome = directory.OutcomeWaiting
-		}
-		j.a.advance(1)
-	}
-	j.a.edit(func(run *directory.Run) { run.Counts = j.plan.counts })
-	return j.saveItems(ctx, doubtful)
-}
-
 func (j *job) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	j.a.edit(func(run *directory.Run) { run.Notes = append(slices.Clip(run.Notes), text) })
-}
-
-// sure decides whether an entry is certain enough to be applied.
-func (j *job) sure(e *entry, answer Confirmation, answered, nested bool, before map[directory.Absence]bool) bool {
-	if e.UserID.IsZero() { // was deleted by push: must be there, enabled and in one of the groups
-		if answered && answer.Found && answer.Enabled && len(answer.Groups) > 0 {
-			e.Evidence = "point read: exists, is enabled and in the group"
-			return true
-		}
-		return false
-	}
-	twice := true
-	for _, a := range e.absences() {
-		twice = twice && before[a]
-	}
-	if !answered {
-		if twice {
-			e.Evidence = "two complete reads in a row"
-		}
-		return twice
-	}
-	if !answer.Found || !answer.Enabled {
-		e.Evidence = "point read: there is no such user any more"
-		if answer.Found {
-			e.Evidence = "point read: disabled"
-		}
-		if !e.disable { // gone altogether: inactive, with the memberships kept for a comeback
-			e.disableInstead()
-		}
-		return true
-	}
-	if e.disable {
-		e.Detail = "the list says disabled, a point read says enabled: waits for the list to catch up"
-		return false
-	}
-	for _, g := range j.plan.groups {
-		for _, id := range e.leave {
-			if !slices.Contains(g.ids, id) || !slices.Contains(answer.Groups, g.object) {
-				continue
-			}
-			// Still in it by the point read, which sees nested groups too. Without any, the list lags behind.
-			if g.nested > 0 && twice && !j.env.Integration.Transitive {
-				continue
-			}
-			e.Detail = "the list does not show this person in " + g.label() + ", a point read does: waits for the list to catch up"
-			return false
-		}
-		for _, id := range e.out {
-			if slices.Contains(g.ids, id) && slices.Contains(answer.Groups, g.object) && !slices.Contains(e.leave, id) {
-				e.Detail = "the list does not show this person in a group within " + g.label() + ", a point read does: waits for the list to catch up"
-				return false
-			}
-		}
-	}
-	e.Evidence = "point read: not in the group"
-	if twice {
-		e.Evidence += "; two complete reads in a row"
-	}
-	return true
-}
-
-// disableInstead makes a leaver whom the directory has deleted or disabled inactive, in place of
-// taking the memberships away.
-func (e *entry) disableInstead() {
-	e.Kind, e.Reason = directory.ItemDeactivate, "deleted or disabled in the directory"
-	e.leave, e.out, e.join, e.in, e.inNew = nil, nil, nil, nil, nil
-	e.Changes = append(slices.DeleteFunc(e.Changes, func(c directory.Change) bool { return c.Name == "groups" }), change("active", true, false))
-	e.overrides = orNew(e.overrides)
-	e.overrides.Active = new(bool)
-}
-
-// apply does what is planned and certain: groups first, then people, several at a time.
-func (j *job) apply(ctx context.Context) error {
-	batches := j.plan.batches()
-	total := 0
-	for _, b := range batches {
-		total += len(b)
-	}
-	j.a.stage(directory.StageApply, total)
-	if total == 0 {
-		return nil
-	}
-	if err := j.makeGroups(ctx); err != nil {
-		return err
-	}
-	scope := directory.RepairScope{Run: j.a.show(), Integration: j.env.Integration, Watch: j.t.watch}
-	g, work := errgroup.WithContext(ctx)
-	g.SetLimit(j.Settings.Workers)
-	for _, batch := range batches {
-		if work.Err() != nil { // the safe point of a cancelled run: between two people
-			break
-		}
-		g.Go(func() error { return j.applyBatch(work, scope, batch) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
-}
-
-// batches puts together those who must change at once, because one takes the userName that another
-// gives up, in the order of the plan.
-func (p *plan) batches() (batches [][]*entry) {
-	giving := map[string]*entry{}
-	for _, e := range p.entries {
-		if e.Outcome == directory.OutcomePlanned && e.oldName != "" {
-			giving[e.oldName] = e
-		}
-	}
-	at := map[*entry]int{}
-	for _, e := range p.entries {
-		if e.Outcome != directory.OutcomePlanned {
-			continue
-		}
-		n, mine := at[e]
-		other := giving[e.newName]
-		if e.newName == "" || other == e {
-			other = nil
-		}
-		m, theirs := -1, false
-		if other != nil {
-			m, theirs = at[other]
-		}
-		switch {
-		case mine && theirs && n != m:
-			for _, x := range batches[m] {
-				at[x] = n
-			}
-			batches[n], batches[m] = append(batches[n], batches[m]...), nil
-		case mine && other != nil && !theirs:
-			batches[n], at[other] = append(batches[n], other), n
-		case !mine && theirs:
-			batches[m], at[e] = append(batches[m], e), m
-		case !mine:
-			n = len(batches)
-			batches, at[e] = append(batches, []*entry{e}), n
-			if other != nil {
-				batches[n], at[other] = append(batches[n], other), n
-			}
-		}
-	}
-	return slices.DeleteFunc(batches, func(b []*entry) bool { return len(b) == 0 })
-}
-
-// makeGroups provisions the groups that push has not.
-func (j *job) makeGroups(ctx context.Context) error {
-	by := j.a.run.Actor
-	by.Role, by.Channel, by.RunID = directory.RoleDirectory, "pull", j.a.run.ID
-	wanted := map[int]bool{}
-	for _, e := range j.plan.entries {
-		if e.Outcome == directory.OutcomePlanned {
-			for _, n := range slices.Concat(e.join, e.inNew) {
-				wanted[n] = true
-			}
-		}
-	}
-	for n := range j.plan.groups {
-		g := &j.plan.groups[n]
-		if !wanted[n] || len(g.ids) > 0 {
-			continue
-		}
-		name := g.name
-		if name == "" {
-			name = g.object
-		}
-		made, err := j.Service.CreateGroup(ctx, by, j.tenant.ID, j.resource.Group(name, g.object), nil)
-		if directory.KindOf(err) == directory.Exists { // Entra allows two groups of one name, SCIM does not
-			made, err = j.Service.CreateGroup(ctx, by, j.tenant.ID, j.resource.Group(name+" ("+g.object+")", g.object), nil)
-		}
-		if err != nil {
-			return err
-		}
-		g.ids = []directory.ID{made.ID}
-	}
-	return nil
-}
-
-// applyBatch applies one batch. What goes wrong with one person is kept with the person; only what
-// ends the whole run is an error.
-func (j *job) applyBatch(ctx context.Context, scope directory.RepairScope, batch []*entry) error {
-	repairs := make([]directory.Repair, len(batch))
-	for i, e := range batch {
-		repairs[i] = j.repair(e)
-	}
-	items, err := j.Service.Repair(ctx, scope, repairs)
-	var refused *directory.Error
-	switch {
-	case err == nil:
-		j.applied(batch, items)
-	case errors.Is(err, directory.ErrMoved):
-		err = j.refuse(ctx, batch, directory.OutcomeSkipped, err)
-	case errors.As(err, &refused) && refused.Kind != directory.Internal && refused.Kind != directory.Unavailable:
-		err = j.refuse(ctx, batch, directory.OutcomeFailed, err)
-	}
-	j.a.advance(len(batch))
-	return err
-}
-
-func (j *job) repair(e *entry) directory.Repair {
-	rep := directory.Repair{Item: e.PlanItem, ObjectID: e.object, Version: e.version, Leave: e.leave, In: e.in, Out: e.out}
-	for _, n := range e.join {
-		rep.Join = append(rep.Join, j.plan.groups[n].ids[0])
-	}
-	for _, n := range e.inNew {
-		rep.In = append(slices.Clip(rep.In), j.plan.groups[n].ids[0])
-	}
-	if e.overrides != nil {
-		rep.Update = func(before *directory.User) (directory.UserInput, error) {
-			return j.resource.User(before, *e.overrides)
-		}
-	}
-	return rep
-}
-
-func (j *job) applied(batch []*entry, items []directory.PlanItem) {
-	j.a.edit(func(run *directory.Run) {
-		for i, e := range batch {
-			e.PlanItem = items[i]
-			run.Counts.Applied++
-			for _, x := range e.Accesses {
-				if x.Effect != directory.Deactivated {
-					continue
-				}
-				if x.EnvironmentID == run.EnvironmentID {
-					run.Counts.Deactivated++
-				}
-				if j.verdict.approved {
-					run.Counts.Approved++
-					continue
-				}
-				if run.Deactivations == nil {
-					run.Deactivations = map[string]int{}
-				}
-				run.Deactivations[x.EnvironmentID.String()]++
-			}
-		}
-	})
-}
-
-// refuse keeps why a batch was not applied.
-func (j *job) refuse(ctx context.Context, batch []*entry, outcome directory.Outcome, why error) error {
-	for _, e := range batch {
-		e.set(outcome, detailOf(why))
-	}
-	j.a.edit(func(run *directory.Run) {
-		if outcome == directory.OutcomeSkipped {
-			run.Counts.Skipped += len(batch)
-		} else {
-			run.Counts.Failed += len(batch)
-		}
-	})
-	return j.saveItems(ctx, batch)
 }

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
@@ -34,7 +35,7 @@ func (r *Reconciler) Work(ctx context.Context) {
 		}
 		if now := r.now(); !now.Before(prune) {
 			prune = now.Add(24 * time.Hour)
-			r.runs.Go(func() { r.prune(now) })
+			r.spawn(func() { r.prune(now) })
 		}
 		timer := time.NewTimer(next)
 		select {
@@ -58,7 +59,12 @@ func (r *Reconciler) prune(now time.Time) {
 	}
 }
 
-// recover marks the runs that an earlier process left: they are planned again.
+// lookBack is how many runs of an environment are looked at for one that was interrupted: those that
+// were ended while they waited behind it have later ids.
+const lookBack = 50
+
+// recover marks the runs that an earlier process left: they are planned again. What they have taken
+// away counts for the figures of the day.
 func (r *Reconciler) recover(ctx context.Context) error {
 	var left []*directory.Run
 	err := r.Service.View(ctx, func(sn *directory.Snapshot) error {
@@ -67,11 +73,25 @@ func (r *Reconciler) recover(ctx context.Context) error {
 			return err
 		}
 		for _, env := range envs {
+			seen := 0
 			err := sn.Runs(env.ID, func(run *directory.Run) bool {
-				if run.State == directory.RunRunning {
+				if run.State == directory.RunRunning && r.find(run.ID) == nil {
 					left = append(left, run)
 				}
-				return run.State == directory.RunRunning
+				seen++
+				return seen < lookBack
+			})
+			if err != nil {
+				return err
+			}
+		}
+		for _, run := range left {
+			run.Counts.Applied, run.Counts.Deactivated, run.Counts.Approved, run.Deactivations = 0, 0, 0, nil
+			err := sn.PlanItems(run.ID, 0, func(item *directory.PlanItem) bool {
+				if item.Outcome == directory.OutcomeApplied {
+					count(run, item, nil)
+				}
+				return true
 			})
 			if err != nil {
 				return err
@@ -84,7 +104,12 @@ func (r *Reconciler) recover(ctx context.Context) error {
 	}
 	for _, run := range left {
 		run.State, run.Ended, run.Stage = directory.RunInterrupted, r.now(), ""
-		if err := r.Service.SaveRun(ctx, run, func(s *directory.PullState) { s.Next = time.Time{} }); err != nil {
+		err := r.Service.SaveRun(ctx, run, func(s *directory.PullState) {
+			if !run.Preview {
+				s.LastRun, s.Next = run.ID, time.Time{}
+			}
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -104,7 +129,7 @@ func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[dire
 		}
 		for _, env := range envs {
 			in := env.Integration
-			if !in.Enabled || !in.Periodic || in.Paused || in.TenantID.IsZero() || len(in.Groups) == 0 {
+			if !setUp(in) || !in.Periodic || in.Paused {
 				delete(late, env.ID)
 				continue
 			}
@@ -130,7 +155,7 @@ func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[dire
 		return nil
 	})
 	for _, tenant := range order {
-		r.launch(slots, byTenant[tenant])
+		r.launch(slots, tenant, byTenant[tenant])
 	}
 	return next.Sub(now), err
 }
@@ -143,7 +168,7 @@ func (r *Reconciler) at(env directory.ID, state *directory.PullState, now time.T
 	first, ok := r.first[env]
 	if !ok {
 		first = state.Next
-		if first.Before(now) {
+		if first.Before(now) || first.Sub(now) > r.longest() {
 			spread := r.Settings.Interval
 			if !state.LastRun.IsZero() {
 				spread /= 5
@@ -153,41 +178,51 @@ func (r *Reconciler) at(env directory.ID, state *directory.PullState, now time.T
 		r.first[env] = first
 	}
 	at := first
-	if state.Next.After(at) {
+	if state.Next.After(at) && state.Next.Sub(now) <= r.longest() {
 		at = state.Next
 	}
-	if state.NotBefore.After(at) {
-		at = state.NotBefore
+	if until := notBefore(state, now); until.After(at) {
+		at = until
 	}
 	return at
+}
+
+// longest is how far ahead a next run can be. One that is further says that the clock was set back.
+func (r *Reconciler) longest() time.Duration {
+	return max(MaxBackoff, r.Settings.Interval)*11/10 + MaxWait
 }
 
 func (r *Reconciler) busy(env directory.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.active[env] != nil
+	return len(r.active[env]) > 0
 }
 
 // launch begins the scheduled runs of one tenant's environments.
-func (r *Reconciler) launch(slots chan struct{}, envs []directory.ID) {
+func (r *Reconciler) launch(slots chan struct{}, tenant directory.ID, envs []directory.ID) {
 	var runs []*activeRun
 	for _, env := range envs {
 		by := directory.Actor{Role: directory.RoleSystem, Channel: "pull"}
-		if a, fresh := r.claim(by, env, directory.TriggerSchedule, SyncOptions{}); fresh {
+		if a, _ := r.claim(by, env, directory.TriggerSchedule, SyncOptions{}); a != nil {
 			runs = append(runs, a)
 		}
 	}
 	if len(runs) == 0 {
 		return
 	}
-	r.runs.Go(func() {
+	started := r.spawn(func() {
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
 		case <-r.ctx.Done():
 		}
-		r.inTurn(r.ctx, runs[0].run.EnvironmentID, runs, true)
+		r.inTurn(r.ctx, tenant, runs, true)
 	})
+	if !started {
+		for _, a := range runs {
+			r.release(a)
+		}
+	}
 }
 
 // warnLate tells the log once when an environment has had no success for too long.
@@ -199,8 +234,12 @@ func (r *Reconciler) warnLate(env *directory.Environment, state *directory.PullS
 	late[env.ID] = is
 }
 
+// late reports whether there was no success for too long, or never one in as many tries.
 func (r *Reconciler) late(state *directory.PullState, now time.Time) bool {
-	return !state.LastSuccess.IsZero() && now.Sub(state.LastSuccess) > lateIntervals*r.Settings.Interval
+	if state.LastSuccess.IsZero() {
+		return state.Failures >= lateIntervals
+	}
+	return now.Sub(state.LastSuccess) > lateIntervals*r.Settings.Interval
 }
 
 // Status is how the pull of one environment is.
@@ -242,8 +281,8 @@ func (r *Reconciler) Status(ctx context.Context) (all []Status, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range all {
-		if a := r.active[all[i].Environment.ID]; a != nil {
-			all[i].Running = a.show()
+		if queue := r.active[all[i].Environment.ID]; len(queue) > 0 {
+			all[i].Running = queue[0].show()
 		}
 	}
 	return all, err
@@ -260,7 +299,7 @@ func (r *Reconciler) Totals() (m Meter, waits int) {
 // nothing could be tried.
 func (r *Reconciler) Test(ctx context.Context, tenant directory.ID) (Report, error) {
 	if r.Connect == nil {
-		return Report{}, &directory.Error{Kind: directory.Unavailable, Detail: "this program has no way to read a directory"}
+		return Report{}, errNoReader
 	}
 	var t *directory.Tenant
 	var cred *directory.Credential
@@ -283,13 +322,23 @@ func (r *Reconciler) Test(ctx context.Context, tenant directory.ID) (Report, err
 	if err != nil {
 		return Report{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, r.Settings.Deadline)
+	defer cancel()
+	slices.Sort(groups)
+	var report Report
+	err = guarded(func() error {
+		report, err = r.test(ctx, t, cred, slices.Compact(groups))
+		return err
+	})
+	return report, err
+}
+
+func (r *Reconciler) test(ctx context.Context, t *directory.Tenant, cred *directory.Credential, groups []string) (Report, error) {
 	source, err := r.open(t, cred, false, func(Meter) {})
 	if err != nil {
 		return Report{}, &directory.Error{Kind: directory.Invalid, Field: "credential", Detail: detailOf(err), Err: err}
 	}
 	defer source.Close()
-	ctx, cancel := context.WithTimeout(ctx, r.Settings.Deadline)
-	defer cancel()
 	tester, ok := source.(Tester)
 	if !ok {
 		return Report{}, &directory.Error{Kind: directory.Unavailable, Detail: "this directory cannot be tested"}

@@ -58,7 +58,7 @@ const (
 // Meter counts what a read has cost.
 type Meter struct {
 	Pages    int `json:"pages"`
-	Requests int `json:"requests"` // sent, those of $batch by one
+	Requests int `json:"requests"` // sent, each of a $batch counted; tokens are not
 	Retries  int `json:"retries"`
 	Units    int `json:"units"` // x-ms-resource-unit, where Graph tells
 }
@@ -84,8 +84,8 @@ type Source interface {
 	Members(ctx context.Context, group string, transitive bool, each func(Person) error) (Listing, error)
 
 	// Confirm asks for each person by its own request whether the directory has it and which of the groups it is in,
-	// directly or through others. It answers for all of them or not at all. groups are at most 20 for one request;
-	// more are asked for in turns.
+	// directly or through others. It answers for all of them, in their order, or not at all. groups are at most 20
+	// for one request; more are asked for in turns.
 	Confirm(ctx context.Context, people []directory.ID, groups []string) ([]Confirmation, error)
 
 	// Close ends idle connections. The Source must not be used after.
@@ -115,7 +115,7 @@ type Person struct {
 // Listing tells what a complete read of a group saw.
 type Listing struct {
 	People int // users
-	Groups int // nested groups among the direct members
+	Groups int // nested groups: among the direct members, or on every level when transitive
 	Others int // devices, service principals, contacts
 	Meter
 }

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/bizzstream/bizzscim/directory"
 )
@@ -38,12 +39,14 @@ func (r *Resources) User(before *directory.User, o directory.Overrides) (directo
 	}
 	for _, f := range []struct{ path, value string }{
 		{"userName", o.UserName}, {"externalId", o.ExternalID}, {"displayName", o.DisplayName},
-		{"name.givenName", o.GivenName}, {"name.familyName", o.FamilyName},
-		{emailPath(attrs), o.Email}, {"preferredLanguage", o.Language},
+		{"name.givenName", o.GivenName}, {"name.familyName", o.FamilyName}, {"preferredLanguage", o.Language},
 	} {
 		if f.value != "" {
 			set(f.path, jsonText(f.value))
 		}
+	}
+	if o.Email != "" && o.Email != profileOf(attrs).Email {
+		set("emails", withEmail(attrs, o.Email))
 	}
 	if o.Active != nil {
 		set("active", Value{Kind: Bool, Bool: *o.Active})
@@ -62,23 +65,42 @@ func (r *Resources) User(before *directory.User, o directory.Overrides) (directo
 	return finishUser(r.user, next, before, warnings), nil
 }
 
-// emailPath is the path of the address that profileOf takes for a user's e-mail.
-func emailPath(attrs Value) string {
+// withEmail returns the e-mail addresses with another one in the place that profileOf reads a user's
+// Email from: the primary one, or that of work, which is added where there is none.
+func withEmail(attrs Value, address string) Value {
 	emails, _ := attrs.Get("emails")
-	for _, e := range emails.Elems {
-		if isPrimary(e) {
-			return `emails[primary eq true].value`
+	list := slices.Clone(emails.Elems)
+	has := func(e Value) bool { v, _ := e.Get("value"); return v.Text != "" }
+	isWork := func(e Value) bool { t, _ := e.Get("type"); return equalFold(t.Text, "work") }
+	at := -1
+	for _, fits := range []func(Value) bool{
+		func(e Value) bool { return isPrimary(e) && has(e) },
+		func(e Value) bool { return isWork(e) && has(e) },
+		isPrimary, isWork,
+	} {
+		if at = slices.IndexFunc(list, fits); at >= 0 {
+			break
 		}
 	}
-	return `emails[type eq "work"].value`
+	if at < 0 {
+		at = len(list)
+		list = append(list, Value{Kind: Object, Members: []Member{{"type", jsonText("work")}}})
+	}
+	e := dropMember(list[at], "value")
+	list[at] = Value{Kind: Object, Members: slices.Insert(slices.Clone(e.Members), 0, Member{"value", jsonText(address)})}
+	return Value{Kind: Array, Elems: list}
 }
 
 func jsonText(s string) Value { return Value{Kind: String, Text: s} }
 
-// Group returns a new group.
+// Group returns a new group. One whose name cannot be kept goes by its object id, the externalId.
 func (r *Resources) Group(displayName, externalID string) directory.GroupInput {
-	attrs := Value{Kind: Object, Members: []Member{{"displayName", jsonText(displayName)}, {"externalId", jsonText(externalID)}}}
-	in := finishGroup(r.group, attrs, nil, nil)
-	in.ExternalID = externalID
-	return in
+	for _, name := range []string{displayName, externalID} {
+		body := Value{Kind: Object, Members: []Member{{"displayName", jsonText(name)}, {"externalId", jsonText(externalID)}}}
+		attrs, warnings, err := r.group.normalize(body, Mode{})
+		if err == nil {
+			return finishGroup(r.group, attrs, nil, warnings)
+		}
+	}
+	return directory.GroupInput{DisplayName: displayName, ExternalID: externalID}
 }

@@ -53,6 +53,7 @@ type demo struct {
 	style  style
 	client *app.Client
 	tenant *entrasim.Tenant
+	graph  *entrasim.Graph
 	job    *entrasim.Provisioner
 	base   string // Tenant URL
 	token  string
@@ -60,6 +61,8 @@ type demo struct {
 	ids    []string          // of the environments
 	after  map[string]string // environment -> place in its log
 	active map[string]int64  // environment -> people in the last table
+
+	repaired map[string]bool // accesses (environment, account) that the last pulls changed
 }
 
 func (p *program) demo(ctx context.Context, cmd *cli.Command) (err error) {
@@ -72,7 +75,7 @@ func (p *program) demo(ctx context.Context, cmd *cli.Command) (err error) {
 	c, err := p.config(cmd, func(c *app.Config) {
 		c.Listen, c.BaseURL, c.MetricsListen = cmd.String("listen"), "", ""
 		if c.Log.Level == "" {
-			c.Log.Level = "warn"
+			c.Log.Level = "error" // a run that waits is shown
 		}
 	})
 	if err != nil {
@@ -86,6 +89,13 @@ func (p *program) demo(ctx context.Context, cmd *cli.Command) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(c.Data)) }()
 	}
 	d.data = c.Data
+	d.tenant = entrasim.New(entrasim.Options{Seed: cmd.Uint64("seed")})
+	d.tenant.Populate(cmd.Int("users"), cmd.Int("groups"))
+	end, err := d.serveGraph(&c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
 	a, err := app.New(c, p.options(c))
 	if err != nil {
 		return err
@@ -131,16 +141,14 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	cycles := d.cmd.Int("cycles")
 	for n := 0; ; n++ {
-		var changes []string
+		c := &demoCycle{n: n, at: time.Now()}
 		if n > 0 {
-			changes = d.tenant.RandomChange(d.cmd.Int("changes"))
+			c.changes = d.tenant.RandomChange(d.cmd.Int("changes"))
 		}
-		started := time.Now()
-		summary, err := d.job.Cycle(ctx)
-		if err != nil && !errors.Is(err, entrasim.ErrQuarantine) {
+		if err := d.cycle(ctx, c); err != nil {
 			return err
 		}
-		if err := d.report(ctx, n, started, changes, summary); err != nil {
+		if err := d.report(ctx, c); err != nil {
 			return err
 		}
 		if d.cmd.IsSet("cycles") && n >= cycles {
@@ -152,6 +160,25 @@ func (d *demo) run(ctx context.Context) error {
 	}
 }
 
+// cycle brings what has changed in the directory to the server: by push, or while push is stopped by pull. The initial
+// cycle does both, and the pull finds that push has left nothing to do.
+func (d *demo) cycle(ctx context.Context, c *demoCycle) error {
+	if c.n > 0 && c.n%pullEvery == 0 {
+		return d.repair(ctx, c)
+	}
+	summary, err := d.job.Cycle(ctx)
+	if err != nil && !errors.Is(err, entrasim.ErrQuarantine) {
+		return err
+	}
+	if c.pushed = &summary; c.n > 0 {
+		return nil
+	}
+	if c.checks, err = d.connectGraph(ctx); err != nil {
+		return err
+	}
+	return d.syncAll(ctx, c, true)
+}
+
 // prepare makes the organizations, environments, the tenant and the directory.
 func (d *demo) prepare(ctx context.Context) error {
 	existing, err := app.Call(ctx, d.client, app.OrganizationList, app.None{})
@@ -161,8 +188,6 @@ func (d *demo) prepare(ctx context.Context) error {
 	if len(existing.Items) > 0 {
 		return fmt.Errorf("the data folder %s is in use already: give the demo an empty one, or none", d.data)
 	}
-	d.tenant = entrasim.New(entrasim.Options{Seed: d.cmd.Uint64("seed")})
-	d.tenant.Populate(d.cmd.Int("users"), d.cmd.Int("groups"))
 	groups := d.tenant.Snapshot().Groups
 
 	var organizations []string
@@ -192,14 +217,14 @@ func (d *demo) prepare(ctx context.Context) error {
 		return err
 	}
 	d.token = token.Secret
-	on, tenant := true, demoTenant
+	on, tenant := true, demoTenant // not periodically: the demo itself presses Sync
 	for i, e := range demoEnvironments {
 		var ids []string
 		for _, g := range e.groups {
 			ids = append(ids, groups[g].ID)
 		}
 		if _, err := app.Call(ctx, d.client, app.EnvironmentIntegrate, app.IntegrationInput{Environment: d.ids[i], Enabled: &on, Tenant: &tenant,
-			Groups: &ids, DefaultMenus: &e.menus, Periodic: &on}); err != nil {
+			Groups: &ids, DefaultMenus: &e.menus}); err != nil {
 			return err
 		}
 	}
@@ -224,7 +249,7 @@ func (d *demo) introduce(ctx context.Context) error {
 		names[g.ID] = g.DisplayName
 	}
 	w, s := d.stdout, d.style
-	fmt.Fprintf(w, "%s\n\n", s.bold("bizzscim demo: a directory pushes its people, and they get and lose access by their groups"))
+	fmt.Fprintf(w, "%s\n\n", s.bold("bizzscim demo: a directory pushes its people, who get and lose access by their groups; a pull repairs what push missed"))
 	t := newTable(w)
 	t.row("  Tenant URL", d.base)
 	t.row("  Secret Token", d.token)
@@ -241,20 +266,23 @@ func (d *demo) introduce(ctx context.Context) error {
 	}
 	t.flush()
 	_, err = fmt.Fprintf(w, `
-%s
-  export TOKEN=%s
-  curl -s -H "Authorization: Bearer $TOKEN" '%s/Users?count=2'
-  curl -s -H "Authorization: Bearer $TOKEN" '%s/Groups?excludedAttributes=members&count=3'
-  bizzscim access Finance --data %s
-  bizzscim log %s --follow --data %s
+%[1]s
+  export TOKEN=%[2]s BIZZSCIM_DATA=%[4]s
+  curl -s -H "Authorization: Bearer $TOKEN" '%[3]s/Users?count=2'
+  curl -s -H "Authorization: Bearer $TOKEN" '%[3]s/Groups?excludedAttributes=members&count=3'
+  bizzscim access Finance
+  bizzscim log %[5]s --follow
+  bizzscim sync Production --preview
+  bizzscim runs Production
+  bizzscim run show Production
 
 Ctrl-C ends it.
-`, s.bold("Try in another terminal"), d.token, d.base, d.base, d.data, demoTenant, d.data)
+`, s.bold("Try in another terminal"), d.token, d.base, d.data, demoTenant)
 	return err
 }
 
 // report shows what one cycle did.
-func (d *demo) report(ctx context.Context, n int, at time.Time, changes []string, sum entrasim.Summary) error {
+func (d *demo) report(ctx context.Context, c *demoCycle) error {
 	list, err := app.Call(ctx, d.client, app.EnvironmentList, app.EnvironmentFilter{})
 	if err != nil {
 		return err
@@ -273,33 +301,65 @@ func (d *demo) report(ctx context.Context, n int, at time.Time, changes []string
 		}
 	}
 	if wantsJSON(d.cmd) {
-		return d.line(map[string]any{"cycle": n, "changes": orNone(changes), "pushed": cycleOf(sum), "environments": list.Items, "log": orNone(events)})
+		return d.line(c.document(list.Items, events))
 	}
-	w, s := &bytes.Buffer{}, d.style
-	if n == 0 {
-		fmt.Fprintf(w, "\n%s\n", s.bold(at.Format("15:04:05")+"  initial cycle"))
-	} else {
-		fmt.Fprintf(w, "\n%s\n", s.bold(at.Format("15:04:05")+"  cycle "+strconv.Itoa(n)))
-		for i, what := range changes {
-			fmt.Fprintf(w, "  %-10s %s\n", first(i, "directory"), clean(what))
-		}
-	}
-	fmt.Fprintf(w, "  %-10s %s %s\n", "pushed", pushed(sum), s.dim(fmt.Sprintf("(%s in %s)", plural(sum.Requests, "request"), sum.Duration.Round(time.Millisecond))))
-	for i, f := range sum.Failures {
-		fmt.Fprintf(w, "  %-10s %s\n", first(i, "failed"), s.red(clean(f.Object+": "+f.Err.Error())))
-	}
-	if n > 0 {
+	w := &bytes.Buffer{}
+	d.writeCycle(w, c)
+	if c.n > 0 {
 		d.writeAccess(w, events)
+		if text := d.inPlace(c, events); text != "" {
+			fmt.Fprintf(w, "  %-10s %s\n", "in place", text)
+		}
 	}
 	fmt.Fprintln(w)
 	t := newTable(w, "  environment", "active", "inactive", "")
 	for _, e := range list.Items {
-		t.row("  "+e.Name, e.Active, e.Inactive, d.difference(n, e))
+		t.row("  "+e.Name, e.Active, e.Inactive, d.difference(c.n, e))
 		d.active[e.ID] = e.Active
 	}
 	t.flush()
 	_, err = d.stdout.Write(w.Bytes())
 	return err
+}
+
+// document is a cycle as one line of JSON.
+func (c *demoCycle) document(environments []app.Environment, events []app.LogEvent) map[string]any {
+	runs := []app.Run{}
+	for _, x := range c.pulled {
+		runs = append(runs, x.run)
+	}
+	var pushed any // null: push was stopped
+	if c.pushed != nil {
+		pushed = cycleOf(*c.pushed)
+	}
+	return map[string]any{"cycle": c.n, "changes": orNone(c.changes), "pushed": pushed, "runs": runs, "environments": environments, "log": orNone(events)}
+}
+
+// writeCycle shows what changed, what was pushed and what was pulled.
+func (d *demo) writeCycle(w io.Writer, c *demoCycle) {
+	s, title := d.style, "cycle "+strconv.Itoa(c.n)
+	switch {
+	case c.n == 0:
+		title = "initial cycle"
+	case c.pushed == nil:
+		title += ": push is stopped, Sync repairs"
+	case c.n%pullEvery == 1 && c.n > 1:
+		title += ": push is back"
+	}
+	fmt.Fprintf(w, "\n%s\n", s.bold(c.at.Format("15:04:05")+"  "+title))
+	for i, what := range c.changes {
+		fmt.Fprintf(w, "  %-10s %s\n", first(i, "directory"), clean(what))
+	}
+	if sum := c.pushed; sum != nil {
+		fmt.Fprintf(w, "  %-10s %s %s\n", "pushed", pushed(*sum), s.dim(fmt.Sprintf("(%s in %s)", plural(sum.Requests, "request"), sum.Duration.Round(time.Millisecond))))
+		for i, f := range sum.Failures {
+			fmt.Fprintf(w, "  %-10s %s\n", first(i, "failed"), s.red(clean(f.Object+": "+f.Err.Error())))
+		}
+	}
+	if c.checks != nil {
+		d.writeChecks(w, c.checks)
+	}
+	d.writePulls(w, c.pulled)
 }
 
 func (d *demo) difference(n int, e app.Environment) string {
@@ -340,6 +400,8 @@ func (d *demo) writeAccess(w io.Writer, events []app.LogEvent) {
 // reason says why an event changed an access.
 func reason(e app.LogEvent, effect string) string {
 	switch {
+	case e.RunID != "":
+		return fmt.Sprintf("%s (pull run %s)", e.Reason, shortRun(e.RunID))
 	case e.TargetType == "Group" && e.Action == "delete":
 		return "group " + e.Target.Name + " was deleted"
 	case e.TargetType == "Group" && effect == "deactivated":
@@ -436,7 +498,8 @@ func (s style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (s style) bold(text string) string  { return s.paint("1", text) }
-func (s style) dim(text string) string   { return s.paint("2", text) }
-func (s style) green(text string) string { return s.paint("32", text) }
-func (s style) red(text string) string   { return s.paint("31", text) }
+func (s style) bold(text string) string   { return s.paint("1", text) }
+func (s style) dim(text string) string    { return s.paint("2", text) }
+func (s style) green(text string) string  { return s.paint("32", text) }
+func (s style) red(text string) string    { return s.paint("31", text) }
+func (s style) yellow(text string) string { return s.paint("33", text) }

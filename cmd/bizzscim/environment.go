@@ -19,7 +19,16 @@ func (p *program) environmentCommand() *cli.Command {
 			&cli.StringFlag{Name: "tenant", Usage: "`TENANT` whose people get access"},
 			&cli.StringSliceFlag{Name: "groups", Usage: "Groups to Sync: object `IDS`, separated by commas"},
 			&cli.StringSliceFlag{Name: "default-menu", Usage: "`MENU` of new users (repeatable, or separated by commas)"},
-			&cli.BoolWithInverseFlag{Name: "periodic", Usage: "periodically sync users"},
+			&cli.BoolWithInverseFlag{Name: "periodic", Usage: "periodically sync users: pull every 15 minutes"},
+			&cli.BoolWithInverseFlag{Name: "transitive", Usage: "the pull counts members of nested groups too (push never does)"},
+			&cli.BoolWithInverseFlag{Name: "guests", Usage: "the pull provisions guests too"},
+			&cli.BoolFlag{Name: "pause", Usage: "no pull runs until --resume"},
+			&cli.BoolFlag{Name: "resume", Usage: "pulls run again"},
+			&cli.BoolWithInverseFlag{Name: "hold", Usage: "a pull that stops applies nothing at all, not even creates and updates"},
+			&cli.IntFlag{Name: "stop-run-count", Usage: "a pull stops above `N` deactivations (default: 10) ..."},
+			&cli.IntFlag{Name: "stop-run-percent", Usage: "... or `P` percent of the active users, whichever is more (default: 5)"},
+			&cli.IntFlag{Name: "stop-day-count", Usage: "the same for the last 24 hours: `N` (default: 20) ..."},
+			&cli.IntFlag{Name: "stop-day-percent", Usage: "... or `P` percent (default: 10)"},
 		}
 	}
 	c := family("env", "environments: the workspaces that people get access to",
@@ -92,6 +101,9 @@ func writeEnvironment(w io.Writer, e app.Environment) {
 		t.row("groups to sync", e.Integration.Groups)
 		t.row("default menus", e.Integration.DefaultMenus)
 		t.row("periodic sync", e.Integration.Periodic)
+		t.row("pull", pullOf(e.Integration))
+		s := e.Integration.Stops
+		t.row("pull stops above", fmt.Sprintf("max(%d, %d %%) deactivations in a run, max(%d, %d %%) in 24 hours", s.RunCount, s.RunPercent, s.DayCount, s.DayPercent))
 	}
 	t.row("people", fmt.Sprintf("%s active, %s inactive", number(e.Active), number(e.Inactive)))
 	t.row("created", e.Created)
@@ -100,9 +112,9 @@ func writeEnvironment(w io.Writer, e app.Environment) {
 
 func (p *program) integrate(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Bool("off") {
-		for _, f := range []string{"tenant", "groups", "default-menu", "periodic"} {
-			if cmd.IsSet(f) {
-				return usagef(cmd, "--off takes no --%s", f)
+		for _, f := range cmd.Flags {
+			if name := f.Names()[0]; name != "off" && f.IsSet() {
+				return usagef(cmd, "--off takes no --%s", name)
 			}
 		}
 	}
@@ -119,7 +131,18 @@ func (p *program) changeIntegration(ctx context.Context, cmd *cli.Command, enabl
 		Tenant:       ifSet(cmd, "tenant", cmd.String("tenant")),
 		Groups:       ifSet(cmd, "groups", splitAll(cmd.StringSlice("groups"))),
 		DefaultMenus: ifSet(cmd, "default-menu", splitAll(cmd.StringSlice("default-menu"))),
-		Periodic:     ifSet(cmd, "periodic", cmd.Bool("periodic"))}
+		Periodic:     ifSet(cmd, "periodic", cmd.Bool("periodic")),
+		Transitive:   ifSet(cmd, "transitive", cmd.Bool("transitive")),
+		Guests:       ifSet(cmd, "guests", cmd.Bool("guests")),
+		Hold:         ifSet(cmd, "hold", cmd.Bool("hold")),
+		Stops: app.StopsChange{RunCount: ifSet(cmd, "stop-run-count", cmd.Int("stop-run-count")), RunPercent: ifSet(cmd, "stop-run-percent", cmd.Int("stop-run-percent")),
+			DayCount: ifSet(cmd, "stop-day-count", cmd.Int("stop-day-count")), DayPercent: ifSet(cmd, "stop-day-percent", cmd.Int("stop-day-percent"))}}
+	switch pause := cmd.Bool("pause"); {
+	case pause && cmd.Bool("resume"):
+		return usagef(cmd, "--pause and --resume are opposites")
+	case pause || cmd.Bool("resume"):
+		in.Paused = &pause
+	}
 	c, err := p.connect(ctx, cmd)
 	if err != nil {
 		return err
@@ -139,7 +162,30 @@ func (p *program) changeIntegration(ctx context.Context, cmd *cli.Command, enabl
 			return err
 		}
 	}
+	if out.Environment.Integration.Transitive && cmd.IsSet("transitive") && !wantsJSON(cmd) {
+		fmt.Fprintln(p.stderr, "Entra pushes the direct members of a group alone. Who is in it through a nested group comes and goes with the pull alone, every 15 minutes at best.")
+	}
 	return p.print(cmd, out, func(w io.Writer) { writeEnvironment(w, out.Environment) })
+}
+
+// pullOf says in a few words what the pull of an environment does.
+func pullOf(in app.Integration) string {
+	parts := []string{"direct members"}
+	if in.Transitive {
+		parts[0] = "members of nested groups too"
+	}
+	if in.Guests {
+		parts = append(parts, "with guests")
+	} else {
+		parts = append(parts, "no guests")
+	}
+	if in.Hold {
+		parts = append(parts, "applies nothing while it waits for a decision")
+	}
+	if in.Paused {
+		parts = append(parts, "paused")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // splitAll splits what was given with commas.

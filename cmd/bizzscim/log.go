@@ -93,6 +93,9 @@ func outcome(e app.LogEvent) string {
 	if e.Detail != "" {
 		parts = append(parts, e.Detail)
 	}
+	if e.Reason != "" {
+		parts = append(parts, e.Reason)
+	}
 	parts = append(parts, changed(e.Changes)...)
 	parts = append(parts, effects(e.Accesses)...)
 	if e.Sessions > 0 {
@@ -131,6 +134,9 @@ func changed(changes []app.Change) (parts []string) {
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if strings.HasSuffix(what, "s") {
+		what += "e"
 	}
 	return number(int64(n)) + " " + what + "s"
 }

@@ -83,6 +83,9 @@ func (p *program) showUser(ctx context.Context, cmd *cli.Command) error {
 			t.row("active", activeText(u))
 			t.row("groups", u.Groups)
 		}
+		if u.Protected {
+			t.row("protected", "yes: no pull takes anything from it")
+		}
 		t.row("created", u.Created)
 		t.row("modified", u.Modified)
 		t.flush()

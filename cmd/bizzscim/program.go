@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/bizzstream/bizzscim/app"
+	"github.com/bizzstream/bizzscim/pull/graph"
 )
 
 // Exit codes.
@@ -25,6 +26,7 @@ const (
 type program struct {
 	version        string
 	environ        []string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
@@ -86,7 +88,8 @@ func (p *program) root() *cli.Command {
 		Commands: []*cli.Command{
 			p.serveCommand(), p.demoCommand(), p.simCommand(),
 			p.organizationCommand(), p.environmentCommand(), p.tenantCommand(), p.tokenCommand(), p.clientCommand(),
-			p.userCommand(), p.groupCommand(), p.accessCommand(), p.logCommand(), p.auditCommand(),
+			p.userCommand(), p.accountCommand(), p.groupCommand(), p.accessCommand(), p.logCommand(), p.auditCommand(),
+			p.syncCommand(), p.runsCommand(), p.runCommand(), p.pullCommand(), p.secretsCommand(),
 			p.configCommand(), p.healthCommand(), p.versionCommand(),
 		},
 		EnableShellCompletion: true,
@@ -200,7 +203,7 @@ func (p *program) connect(ctx context.Context, cmd *cli.Command) (*app.Client, e
 }
 
 func (p *program) options(c app.Config) app.Options {
-	return app.Options{Version: p.version, Logger: app.NewLogger(c, p.stderr, isTerminal(p.stderr))}
+	return app.Options{Version: p.version, Logger: app.NewLogger(c, p.stderr, isTerminal(p.stderr)), Connect: graph.Connect}
 }
 
 // call asks for one operation on the data folder of a command.
@@ -213,8 +216,9 @@ func call[In, Out any](ctx context.Context, p *program, cmd *cli.Command, op app
 	return out, errors.Join(err, c.Close())
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal reports whether an input or output is one.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func (p *program) simCommand() *cli.Command {
-	return family("sim", "a simulated Microsoft Entra tenant",
+	return family("sim", "a simulated Microsoft Entra tenant", p.simGraphCommand(),
 		p.command("push", "", "push a simulated directory to any SCIM server", p.simPush,
 			&cli.StringFlag{Name: "base", Usage: "Tenant `URL`, such as http://127.0.0.1:8080/scim/acme/v2", Required: true},
 			&cli.StringFlag{Name: "token", Usage: "Secret `TOKEN` (better in BIZZSCIM_TOKEN, where other users of this machine do not see it)", Sources: p.variable("BIZZSCIM_TOKEN")},

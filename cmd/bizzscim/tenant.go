@@ -20,7 +20,7 @@ func (p *program) tenantCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "trusted-domain", Usage: "e-mail `DOMAIN` whose internal users it may take over (repeatable)"},
 		}
 	}
-	return family("tenant", "tenants: the links to the directories that push",
+	return family("tenant", "tenants: the links to the directories that push", p.credentialCommand(),
 		p.command("create", "NAME", "create a tenant; NAME becomes part of its URL", p.createTenant, about()...),
 		p.command("list", "", "list tenants", p.listTenants),
 		p.command("show", "TENANT", "show one tenant", p.showTenant),
@@ -31,7 +31,12 @@ func (p *program) tenantCommand() *cli.Command {
 			&cli.IntFlag{Name: "rate", Usage: "`N` requests per second, at least 25; 0: the server's default"},
 			&cli.IntFlag{Name: "burst", Usage: "`N` requests at once, at least 25; 0: the server's default"},
 			&cli.StringSliceFlag{Name: "extension", Usage: "`FILE` with a SCIM Schema resource as JSON (repeatable)"},
-			&cli.StringSliceFlag{Name: "remove-extension", Usage: "`URN` of an extension to remove (repeatable)"})...))
+			&cli.StringSliceFlag{Name: "remove-extension", Usage: "`URN` of an extension to remove (repeatable)"},
+			&cli.StringFlag{Name: "cloud", Usage: "Microsoft's `CLOUD`: public, usgov, usgov-dod, china or custom"},
+			&cli.StringFlag{Name: "login-url", Usage: "`URL` of the authority, of a custom cloud alone"},
+			&cli.StringFlag{Name: "graph-url", Usage: "`URL` of Graph with the version, of a custom cloud alone"},
+			&cli.StringFlag{Name: "client-id", Usage: "Application (client) `ID` of the application that synchronizes"},
+			&cli.StringFlag{Name: "graph-user-name", Usage: "the pull makes userName from `PROPERTY` userPrincipalName or mail, as the push does"})...))
 }
 
 func (p *program) createTenant(ctx context.Context, cmd *cli.Command) error {
@@ -86,10 +91,28 @@ func writeTenant(w io.Writer, x app.Tenant) {
 	t.row("requests per second", orDefault(x.RequestsPerSecond))
 	t.row("burst", orDefault(x.Burst))
 	t.row("extensions", x.Extensions)
+	t.row("cloud", x.Graph.Cloud)
+	if x.Graph.LoginURL != "" {
+		t.row("authority", x.Graph.LoginURL)
+		t.row("Graph", x.Graph.GraphURL)
+	}
+	t.row("client id of the pull", x.Graph.ClientID)
+	t.row("credential of the pull", credentialText(x.Credential))
+	t.row("userName of the pull", x.Graph.UserName)
 	t.row("users", x.Users)
 	t.row("groups", x.Groups)
 	t.row("created", x.Created)
 	t.flush()
+}
+
+func credentialText(c *app.Credential) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.Expires == nil:
+		return fmt.Sprintf("%s, %s", kindText(c.Kind), c.State)
+	}
+	return fmt.Sprintf("%s, %s, until %s", kindText(c.Kind), c.State, when(*c.Expires))
 }
 
 func orDefault(n int) string {
@@ -109,7 +132,10 @@ func (p *program) setTenant(ctx context.Context, cmd *cli.Command) error {
 		GroupPatch:        ifSet(cmd, "group-patch", cmd.Int("group-patch")),
 		RequestsPerSecond: ifSet(cmd, "rate", cmd.Int("rate")),
 		Burst:             ifSet(cmd, "burst", cmd.Int("burst")),
-		RemoveExtensions:  cmd.StringSlice("remove-extension")}
+		RemoveExtensions:  cmd.StringSlice("remove-extension"),
+		Graph: app.GraphChange{Cloud: ifSet(cmd, "cloud", cmd.String("cloud")), LoginURL: ifSet(cmd, "login-url", cmd.String("login-url")),
+			GraphURL: ifSet(cmd, "graph-url", cmd.String("graph-url")), ClientID: ifSet(cmd, "client-id", cmd.String("client-id")),
+			UserName: ifSet(cmd, "graph-user-name", cmd.String("graph-user-name"))}}
 	for _, name := range cmd.StringSlice("extension") {
 		doc, err := os.ReadFile(name)
 		if err != nil {

@@ -102,7 +102,10 @@ func (r *requests) Request(ctx context.Context, claims string, q reader.Query) (
 		r.dress(req, q)
 		return nil
 	})
-	return req, err
+	if err != nil {
+		return nil, err
+	}
+	return req, nil
 }
 
 // dress adds to a request what the SDK leaves to its client.

@@ -33,6 +33,7 @@ func Suite(t *testing.T, open func(t *testing.T, d *Directory) pull.Source) {
 		{"MembersDirectAndTransitive", testMembersDirectAndTransitive},
 		{"MembersInCircles", testMembersInCircles},
 		{"MembersWithoutDeleted", testMembersWithoutDeleted},
+		{"MembersOfOtherTypes", testMembersOfOtherTypes},
 		{"MembersMissingGroup", testMembersMissingGroup},
 		{"MembersErrorOfEach", testMembersErrorOfEach},
 		{"MembersErrorOfEachOnLaterPage", testMembersErrorOfEachOnLaterPage},
@@ -167,7 +168,7 @@ func testMembers(_ *testing.T, h *harness) {
 	h.listing(l, 3, 0, 1)
 }
 
-// listing checks the counts of a read. Others depend on what a directory has, so the suite has none.
+// listing checks the counts of a read of users and groups.
 func (h *harness) listing(l pull.Listing, people, groups, pages int) {
 	h.t.Helper()
 	if l.People != people || l.Groups != groups || l.Others != 0 {
@@ -264,6 +265,23 @@ func testMembersWithoutDeleted(_ *testing.T, h *harness) {
 	got, l := h.members(h.source(), GroupID(1), false)
 	h.equal("people", got, []pull.Person{NewPerson(1), NewPerson(3), NewPerson(4)})
 	h.listing(l, 3, 0, 1)
+}
+
+func testMembersOfOtherTypes(t *testing.T, h *harness) {
+	h.SetGroup(GroupID(1), "Mixed")
+	h.SetGroup(GroupID(2), "Nested")
+	h.Nest(GroupID(1), GroupID(2))
+	h.hire(GroupID(1), 1, 2)
+	h.hire(GroupID(2), 2, 3)
+	h.SetOthers(GroupID(1), 3)
+	h.SetOthers(GroupID(2), 2)
+	s := h.source()
+	for transitive, others := range map[bool]int{false: 3, true: 5} {
+		people, l := h.members(s, GroupID(1), transitive)
+		if l.Others != others || l.Groups != 1 || len(people) != l.People {
+			t.Errorf("transitive %t: listing %+v with %d people, want %d others and 1 group", transitive, l, len(people), others)
+		}
+	}
 }
 
 func testMembersMissingGroup(t *testing.T, h *harness) {

@@ -114,7 +114,7 @@ func (g *gather) wait(s *Store, ran int) bool {
 	}
 	limit := min(g.commit/4, 500*time.Microsecond)
 	for start := time.Now(); len(s.queue) == 0; runtime.Gosched() {
-		if time.Since(start) > limit {
+		if time.Since(start) >= limit {
 			g.expect = ran
 			return false
 		}

@@ -159,7 +159,13 @@ func (g *smallGraph) members(req *http.Request, id string, transitive bool) repl
 	for _, n := range nested {
 		rows = append(rows, fmt.Sprintf(`{"@odata.type":"#microsoft.graph.group","id":%q,"displayName":"g","mail":null}`, n))
 	}
-	for n := range g.groups[id].Others {
+	others := g.groups[id].Others
+	for _, n := range nested {
+		if transitive {
+			others += g.groups[n].Others
+		}
+	}
+	for n := range others {
 		rows = append(rows, fmt.Sprintf(`{"@odata.type":"#microsoft.graph.device","id":"%08x-0000-4000-a000-000000000000","displayName":"d","accountEnabled":true}`, n))
 	}
 	total, top := len(rows), 999

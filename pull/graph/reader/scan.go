@@ -133,7 +133,8 @@ func whole(body []byte, each func(s *scanner, key string) error) (*scanner, erro
 	if err := s.fields(func(key string) error { return each(s, key) }); err != nil {
 		return s, err
 	}
-	return s, s.end()
+	err := s.end()
+	return s, err
 }
 
 // elements calls each with the scanner before each element of an array.

@@ -1,0 +1,223 @@
+package pull
+
+import (
+	"context"
+	"slices"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// absences are what a second read has to see once more.
+func (e *entry) absences() (list []directory.Absence) {
+	if e.UserID.IsZero() {
+		return nil
+	}
+	if e.disable {
+		return []directory.Absence{{UserID: e.UserID}}
+	}
+	for _, g := range slices.Concat(e.leave, e.out) {
+		list = append(list, directory.Absence{UserID: e.UserID, GroupID: g})
+	}
+	return list
+}
+
+// confirm makes sure of everyone whose access would go, and of everyone whom push has deleted: by a
+// point read, or by the complete read before this one.
+func (j *job) confirm(ctx context.Context) error {
+	var doubtful []*entry
+	for _, e := range j.plan.entries {
+		if e.Outcome == directory.OutcomePlanned && e.needs {
+			doubtful = append(doubtful, e)
+		}
+	}
+	if len(doubtful) == 0 {
+		return nil
+	}
+	j.a.stage(directory.StageConfirm, len(doubtful))
+	answers, err := j.ask(ctx, doubtful)
+	if err != nil {
+		return err
+	}
+	before := map[directory.Absence]bool{}
+	for _, a := range j.state.Absent {
+		before[a] = true
+	}
+	var gone []*entry
+	for _, e := range doubtful {
+		answer, ok := answers[e.ObjectID]
+		sure := j.plan.sure(e, answer, ok, before, j.env.Integration.Transitive)
+		switch {
+		case !sure:
+			e.Outcome = directory.OutcomeWaiting
+		case ok && !e.UserID.IsZero() && !e.disable && (!answer.Found || !answer.Enabled):
+			gone = append(gone, e)
+		}
+		j.a.advance(1)
+	}
+	if err := j.disableInstead(ctx, gone); err != nil {
+		return err
+	}
+	j.plan.follow()
+	j.plan.tally()
+	j.a.edit(func(run *directory.Run) { run.Counts = j.plan.counts })
+	return j.saveItems(ctx, slices.DeleteFunc(slices.Clone(j.plan.entries), func(e *entry) bool {
+		return e.Outcome != directory.OutcomeWaiting && !e.needs
+	}))
+}
+
+// ask reads the people one by one. Where the directory cannot answer that, two complete reads have to
+// do.
+func (j *job) ask(ctx context.Context, people []*entry) (map[directory.ID]Confirmation, error) {
+	ids, groups := make([]directory.ID, len(people)), make([]string, len(j.plan.groups))
+	for i, e := range people {
+		ids[i] = e.ObjectID
+	}
+	for i := range j.plan.groups {
+		groups[i] = j.plan.groups[i].object
+	}
+	list, err := j.t.source.Confirm(ctx, ids, groups)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		j.wait = retryAfter(j.t.failed(err))
+		j.note("the directory did not answer for single people (%s): only those are done whom two complete reads in a row did not find", detailOf(err))
+		return nil, nil
+	}
+	answers := make(map[directory.ID]Confirmation, len(list))
+	for _, c := range list {
+		answers[c.ID] = c
+	}
+	return answers, nil
+}
+
+// sure decides whether an entry is certain enough to be applied: why not is its Detail, why its
+// Evidence.
+func (p *plan) sure(e *entry, answer Confirmation, answered bool, before map[directory.Absence]bool, transitive bool) bool {
+	if e.UserID.IsZero() {
+		return e.isBack(answer, answered)
+	}
+	absences := e.absences()
+	twice := len(absences) > 0 && !slices.ContainsFunc(absences, func(a directory.Absence) bool { return !before[a] })
+	switch {
+	case !answered && !twice:
+		e.Detail = "one read alone takes nothing away: waits for the next complete read"
+		return false
+	case !answered:
+		e.Evidence = "two complete reads in a row"
+	case !answer.Found:
+		e.Evidence = "point read: there is no such user any more"
+	case !answer.Enabled:
+		e.Evidence = "point read: disabled"
+	case e.disable:
+		e.Detail = "the list says disabled, a point read says enabled: waits for the list to catch up"
+		return false
+	default:
+		if e.Detail = p.contradicted(e, answer, twice, transitive); e.Detail != "" {
+			return false
+		}
+		e.Evidence = "point read: not in the group"
+		if twice {
+			e.Evidence += "; two complete reads in a row"
+		}
+	}
+	return true
+}
+
+// isBack decides whether a person whom push has deleted is in the directory.
+func (e *entry) isBack(answer Confirmation, answered bool) bool {
+	if answered && answer.Found && answer.Enabled && len(answer.Groups) > 0 {
+		e.Evidence = "point read: exists, is enabled and in the group"
+		return true
+	}
+	e.Detail = "push deleted this person; a point read has to say that the person exists, is enabled and in the group"
+	return false
+}
+
+// contradicted says in which group a point read finds a person whom the list does not show there;
+// empty when in none. The point read sees nested groups too: where a group has any, the person may
+// be in one of them, and then two complete reads decide.
+func (p *plan) contradicted(e *entry, answer Confirmation, twice, transitive bool) string {
+	for n, g := range p.groups {
+		if !slices.Contains(answer.Groups, g.object) {
+			continue
+		}
+		is := func(id directory.ID) bool { return slices.Contains(g.ids, id) }
+		nested := slices.Contains(e.through, uint16(n)) || !transitive && g.nested > 0
+		switch {
+		case slices.ContainsFunc(e.leave, is) && !(nested && twice):
+			return "the list does not show this person in " + g.label() + ", a point read does: waits for the list to catch up"
+		case slices.ContainsFunc(e.out, is) && !slices.ContainsFunc(e.leave, is) && !slices.Contains(e.direct, uint16(n)):
+			return "the list does not show this person in a group within " + g.label() + ", a point read does: waits for the list to catch up"
+		}
+	}
+	return ""
+}
+
+// disableInstead makes leavers whom the directory has deleted or disabled inactive, in place of
+// taking the memberships away: a comeback finds them as they were. That takes every other access
+// too. Where another environment must not lose that much, a leaver is a leaver, and the runs of that
+// environment decide about its own.
+func (j *job) disableInstead(ctx context.Context, gone []*entry) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	lost := map[directory.ID]int{}
+	for _, e := range j.plan.entries {
+		if e.Outcome == directory.OutcomePlanned {
+			for _, env := range e.takes {
+				lost[env]++
+			}
+		}
+	}
+	return j.Service.View(ctx, func(sn *directory.Snapshot) error {
+		j.planner.sn = sn
+		for _, e := range gone {
+			room, err := j.room(e, lost)
+			if err != nil {
+				return err
+			}
+			if room {
+				e.Kind, e.Reason, e.disable = directory.ItemDeactivate, "deleted or disabled in the directory", true
+				e.leave, e.out, e.join, e.in, e.inNew = nil, nil, nil, nil, nil
+				e.Changes = slices.DeleteFunc(e.Changes, func(c directory.Change) bool { return c.Name == "groups" })
+				e.activate(false)
+			}
+		}
+		return nil
+	})
+}
+
+// room reports whether the other environments of a person may lose it too.
+func (j *job) room(e *entry, lost map[directory.ID]int) (bool, error) {
+	p := j.planner
+	u, err := p.sn.User(j.tenant.ID, e.UserID)
+	if directory.KindOf(err) == directory.NotFound { // push was faster: applying it will find out
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	all, err := p.elsewhere(&entry{disable: true}, u)
+	if err != nil {
+		return false, err
+	}
+	more := slices.DeleteFunc(all, func(env directory.ID) bool { return slices.Contains(e.takes, env) })
+	if err := j.facts.load(p.sn, j.tenant.ID, more); err != nil {
+		return false, err
+	}
+	for _, env := range more {
+		if n := lost[env] + 1; n > j.facts.runLimit(env) || n+j.facts.recent[env] > j.facts.dayLimit(env) {
+			return false, nil
+		}
+	}
+	why, err := p.protection(u.AccountID, more)
+	if err != nil || why != "" {
+		return false, err
+	}
+	for _, env := range more {
+		lost[env]++
+	}
+	e.unapproved = more
+	return true, nil
+}
