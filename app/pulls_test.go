@@ -381,45 +381,55 @@ func TestRunsUnderWay(t *testing.T) {
 	refused(t, c, RunCancel, RefInput{run.ID}, "conflict", "it is cancelled")
 }
 
+// endless is a source whose reads end when they are told to, and not before.
+type endless struct {
+	pull.Source
+	reading chan struct{}
+}
+
+func (e *endless) Members(ctx context.Context, _ string, _ bool, _ func(pull.Person) error) (pull.Listing, error) {
+	close(e.reading)
+	<-ctx.Done()
+	return pull.Listing{}, ctx.Err()
+}
+
 // TestCloseInterruptsRuns: a run under way is ended and recorded before the store closes.
 func TestCloseInterruptsRuns(t *testing.T) {
-	for _, way := range []string{"server", "store"} {
+	for _, way := range []string{"server", "not started", "store"} {
 		t.Run(way, func(t *testing.T) {
-			p, dir := newPulled(), t.TempDir()
+			p, dir, reading := newPulled(), t.TempDir(), make(chan struct{})
+			o := p.options()
+			o.Connect = func(c pull.Connection) (pull.Source, error) {
+				s, err := p.s.Connect(c)
+				return &endless{s, reading}, err
+			}
 			var c *Client
 			stop := func() error { return c.Close() }
-			if way == "server" {
-				r := start(t, Config{Data: dir}, p.options())
+			var err error
+			switch way {
+			case "server":
+				r := start(t, Config{Data: dir}, o)
 				c = r.Client()
 				stop = func() error { return r.Close(context.Background()) }
-			} else {
-				var err error
-				if c, err = Connect(t.Context(), Config{Data: dir}, p.options()); err != nil {
+			case "not started": // as a program does that runs an App within itself
+				a, err := New(Config{Data: dir}, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c = a.Client()
+				stop = func() error { return a.Close(context.Background()) }
+			default:
+				if c, err = Connect(t.Context(), Config{Data: dir}, o); err != nil {
 					t.Fatal(err)
 				}
 			}
 			p.join(t, c)
-			reached, release := p.stopsAt(pulltest.OpMembers)
 			run := must(t, c, SyncStart, SyncInput{Environment: "Production"})
-			<-reached
-			closed := make(chan error, 1)
-			go func() { closed <- stop() }()
-			for { // until the run is told to stop
-				_, err := Call(t.Context(), c, SyncStart, SyncInput{Environment: "Production"})
-				if err != nil && strings.Contains(err.Error(), "the server is stopping") {
-					break
-				}
-				if len(closed) > 0 {
-					t.Fatalf("closed under a run that still reads: %v", <-closed)
-				}
-				time.Sleep(time.Millisecond)
-			}
-			release()
-			if err := <-closed; err != nil {
+			<-reading
+			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
-			c, err := Connect(t.Context(), Config{Data: dir}, Options{})
-			if err != nil {
+			if c, err = Connect(t.Context(), Config{Data: dir}, Options{}); err != nil {
 				t.Fatal(err)
 			}
 			defer c.Close()

@@ -285,3 +285,37 @@ func TestIndirectInSteps(t *testing.T) {
 	s.wantCount(10, 20)
 	checkInvariants(s.world)
 }
+
+// Of what was read under other settings nothing counts at once, long before the last of it is gone.
+func TestIndirectCountsNoMoreAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newManyScene(t, directory.Limits{InlineRows: 3, StepRows: 4})
+	s.set(s.env, directory.IntegrationInput{Transitive: new(true), Groups: []string{othersID}})
+	s.finishAll()
+	run := s.startRun(s.env)
+	for _, u := range s.people[:20] {
+		s.repair(run, s.planIn(u, s.others))
+	}
+	s.set(s.env, directory.IntegrationInput{Transitive: new(false)})
+	s.set(s.env, directory.IntegrationInput{Transitive: new(true)})
+	view(s.world, func(sn *directory.Snapshot) (bool, error) {
+		env, err := sn.Environment(s.env)
+		if err != nil {
+			return false, err
+		}
+		for _, u := range s.people[:20] {
+			if is, err := sn.IsIndirect(env, u.ID, s.others.ID); is || err != nil {
+				t.Errorf("%s is in: %v, %v", u.UserName, is, err)
+			}
+		}
+		return true, sn.Indirect(env, func(user, _ directory.ID) bool {
+			t.Errorf("%v is listed", user)
+			return true
+		})
+	})
+	s.repair(run, s.planIn(s.people[0], s.others)) // read anew while the rest is being taken away
+	s.finishAll()
+	s.wantCount(11, 19)
+	s.wantState(s.people[0].AccountID, s.env, "active")
+	checkInvariants(s.world)
+}

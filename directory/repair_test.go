@@ -79,12 +79,10 @@ func TestRepairProvisions(t *testing.T) {
 	s.integrate(s.test, s.fjord, s.crewID)
 	repair := s.planNew(person("bo", 2), s.pilots, s.crew)
 	repair.Item.Changes = []directory.Change{{Name: "userName", New: json.RawMessage(`"bo@fjord.example"`)}}
-	given := repair.Item
+	given, people := repair.Item, []directory.Repair{repair}
 	var items []directory.PlanItem
-	got := s.telling(func() { items = s.repair(s.run, repair) })
-	if repair.Item.UserID != given.UserID || repair.Item.Outcome != given.Outcome {
-		t.Errorf("the caller's item was changed: %+v", repair.Item)
-	}
+	got := s.telling(func() { items = must(s.svc.Repair(s.ctx, s.scopeOf(s.run), people)) })
+	wantSame(t, "the caller's item", people[0].Item, given)
 	u := s.user(&directory.User{TenantID: s.fjord, ID: items[0].UserID})
 	if u.UserName != "bo@fjord.example" || u.ObjectID != objectID(2) || u.Version != 1 || !s.isMember(s.pilots, u) || !s.isMember(s.crew, u) {
 		t.Errorf("user: %+v", u)

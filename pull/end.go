@@ -93,6 +93,8 @@ func (j *job) outcome(err error) (directory.RunState, *directory.RunError) {
 func (j *job) remember(s *directory.PullState, run *directory.Run, err error, now time.Time) {
 	if wait := max(retryAfter(err), j.wait); wait > 0 {
 		s.NotBefore = now.Add(wait)
+	} else if !j.a.options.Preview { // that it began says that the time is over
+		s.NotBefore = time.Time{}
 	}
 	if j.a.options.Preview {
 		return

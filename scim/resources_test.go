@@ -170,6 +170,15 @@ func TestResourcesEmail(t *testing.T) {
 		if len(gone) > 1 || len(gone) == 1 && gone[0] != before.Email {
 			t.Errorf("%s became %s: %v are gone", before.Attributes, in.Attributes, gone)
 		}
+		emails, _ := decodeRaw(before.Attributes).Get("emails")
+		stands := slices.ContainsFunc(emails.Elems, func(e Value) bool {
+			kind, _ := e.Get("type")
+			_, has := e.Get("value")
+			return has && (isPrimary(e) || equalFold(kind.Text, "work"))
+		})
+		if stands && len(in.Emails) > len(before.Emails) {
+			t.Errorf("%s became %s: one was added", before.Attributes, in.Attributes)
+		}
 		again, err := r.User(userOf(in), directory.Overrides{Email: fresh})
 		if err != nil || string(again.Attributes) != string(in.Attributes) {
 			t.Errorf("%s became %s the second time, %v", in.Attributes, again.Attributes, err)

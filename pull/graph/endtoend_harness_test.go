@@ -70,10 +70,11 @@ type logs struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
 	ended map[string]chan struct{} // by run
+	any   chan struct{}            // told of the end of runs
 }
 
 func newLogs() *logs {
-	l := &logs{ended: map[string]chan struct{}{}}
+	l := &logs{ended: map[string]chan struct{}{}, any: make(chan struct{}, 1)}
 	l.Handler = slog.NewTextHandler(&l.text, &slog.HandlerOptions{Level: slog.LevelDebug})
 	return l
 }
@@ -94,6 +95,10 @@ func (l *logs) Handle(ctx context.Context, r slog.Record) error {
 	err := l.Handler.Handle(ctx, r)
 	if run != "" && state {
 		close(l.of(run))
+		select {
+		case l.any <- struct{}{}:
+		default:
+		}
 	}
 	return err
 }
@@ -212,7 +217,10 @@ type world struct {
 }
 
 // newWorld starts a server that trusts the Graphs of the given directories.
-func newWorld(t *testing.T, from ...*entra) *world {
+func newWorld(t *testing.T, from ...*entra) *world { return newWorldOf(t, app.PullConfig{}, from...) }
+
+// newWorldOf is newWorld with settings of the pull.
+func newWorldOf(t *testing.T, settings app.PullConfig, from ...*entra) *world {
 	t.Helper()
 	w := &world{TB: t, t: t, ctx: t.Context(), clock: &clock{}, log: newLogs(), tenants: map[string]directory.ID{},
 		push: map[string]*entrasim.Provisioner{}, sign: map[string][32]byte{}}
@@ -225,7 +233,8 @@ func newWorld(t *testing.T, from ...*entra) *world {
 	if err := os.WriteFile(file, ca, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.config = app.Config{Data: data, Listen: "127.0.0.1:0", Pull: app.PullConfig{CAFile: file}}
+	settings.CAFile = file
+	w.config = app.Config{Data: data, Listen: "127.0.0.1:0", Pull: settings}
 	w.options = app.Options{Now: w.clock.now, Logger: slog.New(w.log), Connect: graph.ConnectAtOnce}
 	w.start()
 	t.Cleanup(func() {

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bizzstream/bizzscim/app"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/entrasim"
@@ -42,6 +44,7 @@ func TestScenarios(t *testing.T) {
 		"certificate":                       testCertificate,
 		"workload identity federation":      testFederated,
 		"the test of a credential":          testCredentialTest,
+		"periodically":                      testPeriodically,
 		"cancelled, and settings meanwhile": testCancel,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -784,4 +787,44 @@ func testCancel(t *testing.T) {
 	}
 	o.same(before)
 	o.repaired()
+}
+
+// testPeriodically lets the schedule do it: nobody presses Sync.
+func testPeriodically(t *testing.T) {
+	o := newDirectory(t, 1)
+	o.connect(newWorldOf(t, app.PullConfig{Interval: time.Second, Deadline: 900 * time.Millisecond}, o.entra))
+	o.pushes("nordwind", o.entra, nil)
+	o.cycle("nordwind")
+	o.welcome()
+	o.change()
+	before := o.picture()
+	yes := true
+	for _, e := range o.envs {
+		call(o.world, app.EnvironmentIntegrate, app.IntegrationInput{Environment: e.name, Periodic: &yes})
+	}
+	o.restart() // a server that runs looks once a minute whether there is something new to do
+	for late := time.After(30 * time.Second); ; {
+		select {
+		case <-o.log.any:
+		case <-late:
+			t.Fatal("the schedule does not run")
+		}
+		done := 0
+		for _, e := range o.envs {
+			newest := call(o.world, app.RunList, app.RunFilter{Environment: e.name}).Items[0]
+			if newest.Trigger == "schedule" && newest.By == "" && newest.State == "complete" && cmp.Equal(o.accesses(e), e.rules()) {
+				done++
+			}
+		}
+		if done == len(o.envs) {
+			break
+		}
+	}
+	o.kept(before)
+	o.sessions()
+	no := false
+	for _, e := range o.envs {
+		call(o.world, app.EnvironmentIntegrate, app.IntegrationInput{Environment: e.name, Periodic: &no})
+	}
+	o.check()
 }
