@@ -335,6 +335,16 @@ func (c *change) noteActivation(u *User) error {
 	return c.w.Delete(tablePullDisable, k)
 }
 
+// keepInactive makes it push's that a user is inactive: the pull that did it may not undo it any more.
+func (c *change) keepInactive(u *User) error {
+	k := key(u.TenantID, u.ID)
+	run, err := c.r.Get(tablePullDisable, k)
+	if err != nil || run == nil {
+		return err
+	}
+	return c.w.Delete(tablePullDisable, k)
+}
+
 // forgetPull drops what the pull remembers of a user who goes.
 func (c *change) forgetPull(tenant, user ID) error {
 	groups, err := keys(c.r, tableTaken, Range{Prefix: key(tenant, user)})

@@ -175,6 +175,20 @@ func TestDisabledByPull(t *testing.T) {
 	s.repair(s.run, s.planUpdate(s.user(s.ada), func(p *directory.Profile) { p.Name = "Ada B." }))
 	s.updateUser(s.ada, func(p *directory.Profile) { p.Language = "en" })
 	want("with another name", true)
+	before := s.user(s.ada)
+	says := func(says bool) {
+		t.Helper()
+		must(s.svc.UpdateUser(s.ctx, push, before.TenantID, before.ID, func(u *directory.User) (directory.UserInput, error) {
+			return directory.UserInput{Profile: u.Profile, SaysActive: says, Schemas: u.Schemas, Attributes: u.Attributes}, nil
+		}))
+	}
+	says(false)
+	want("push said nothing of it", true)
+	says(true)
+	want("push said the same", false)
+	if after := s.user(s.ada); after.Version != before.Version {
+		t.Errorf("version %d, was %d", after.Version, before.Version)
+	}
 	pull(true)
 	want("enabled by a pull", false)
 	pull(false)

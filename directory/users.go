@@ -12,6 +12,7 @@ import (
 // UserInput is a SCIM user as a channel wants it to be.
 type UserInput struct {
 	Profile
+	SaysActive bool     // the channel spoke of Active, rather than leaving it as it was
 	Schemas    []byte   // JSON array of schema URNs
 	Attributes []byte   // JSON object of the attributes
 	Changes    []Change // for the log: what differs from before
@@ -283,7 +284,8 @@ func (c *change) userRows(u *User) (rows []row) {
 
 // UpdateUser changes a user. fn gets the user as it is and returns it as it should be; it runs
 // inside of the transaction and may refuse with an error. What fn returns is compared with what
-// is kept: without a difference nothing is written, and version and modified stay.
+// is kept: without a difference nothing is written, and version and modified stay. A user whom a pull
+// made inactive and of whom push says the same is inactive by push from then on.
 func (s *Service) UpdateUser(ctx context.Context, by Actor, tenant, id ID, fn func(*User) (UserInput, error)) (*User, error) {
 	var u *User
 	err := s.update(ctx, by, func(c *change) error {
@@ -309,6 +311,11 @@ func (s *Service) UpdateUser(ctx context.Context, by Actor, tenant, id ID, fn fu
 			after.ObjectID = object
 		}
 		u = &after
+		if in.SaysActive && !before.Active && !after.Active {
+			if err := c.keepInactive(u); err != nil {
+				return err
+			}
+		}
 		if bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas) && before.Profile.equal(&after.Profile) {
 			if len(in.Warnings) > 0 {
 				return c.log(userEvent(ActionUpdate, u, nil, in.Warnings))

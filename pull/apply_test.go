@@ -249,7 +249,9 @@ func TestPanics(t *testing.T) {
 
 // However a read goes wrong, nothing is concluded from it.
 func TestFailedReads(t *testing.T) {
-	bad := func(class pull.Class) error { return &pull.Error{Class: class, Detail: "it is " + string(class), Code: "code", RequestID: "request"} }
+	bad := func(class pull.Class) error {
+		return &pull.Error{Class: class, Detail: "it is " + string(class), Code: "code", RequestID: "request"}
+	}
 	for _, class := range []pull.Class{pull.Configuration, pull.Authentication, pull.Permission, pull.Throttled, pull.Unavailable, pull.Malformed} {
 		for _, op := range []pulltest.Op{pulltest.OpConnect, pulltest.OpGroup, pulltest.OpMembers} {
 			w := pushed(t, 3)
@@ -457,6 +459,36 @@ func TestCrashInTheMiddle(t *testing.T) {
 	w.nothingToDo()
 	w.leave(1, 21, 21)
 	w.why(w.sync(), "of the last 24 hours in Production to 21")
+}
+
+// A person who goes from one group to another of a second environment keeps the access to that one,
+// whichever is pulled first.
+func TestMoveWithinAnotherEnvironment(t *testing.T) {
+	w := newWorld(t)
+	w.dir.SetGroup(pulltest.GroupID(2), "Support")
+	w.people(1, 1, 5)
+	w.people(2, 6, 6)
+	both := w.newEnv("Both", w.tenant, 1, 2)
+	w.settle()
+	w.settleEnv(both)
+	w.leave(1, 1, 1)
+	w.people(2, 1, 1)
+	run := w.sync()
+	w.is(run, directory.RunComplete)
+	w.plan(run, wanted{directory.ItemRevoke, directory.OutcomeWaiting, "another environment"})
+	w.is(w.syncEnv(both), directory.RunComplete)
+	w.is(w.sync(), directory.RunComplete)
+	w.access(1, false)
+	if !w.hasAccess(1, both) {
+		t.Error("the access to the other environment went with it")
+	}
+	// Where the other environment takes its time, two reads decide.
+	w.leave(1, 2, 2)
+	w.people(2, 2, 2)
+	for range 2 {
+		w.is(w.sync(), directory.RunComplete)
+	}
+	w.access(2, false)
 }
 
 func (w *world) history(env directory.ID) (all []*directory.Run) {

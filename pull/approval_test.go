@@ -341,4 +341,3 @@ func TestConflictIsLoggedOnce(t *testing.T) {
 		t.Errorf("%v is kept", s.Conflicts)
 	}
 }
-

@@ -68,13 +68,13 @@ func (j *job) confirm(ctx context.Context) error {
 // ask reads the people one by one. Where the directory cannot answer that, two complete reads have to
 // do.
 func (j *job) ask(ctx context.Context, people []*entry) (map[directory.ID]Confirmation, error) {
-	ids, groups := make([]directory.ID, len(people)), make([]string, len(j.plan.groups))
+	ids, groups := make([]directory.ID, len(people)), slices.Clone(j.env.Integration.Groups)
 	for i, e := range people {
 		ids[i] = e.ObjectID
+		groups = append(groups, e.elsewhere...)
 	}
-	for i := range j.plan.groups {
-		groups[i] = j.plan.groups[i].object
-	}
+	slices.Sort(groups)
+	groups = slices.Compact(groups)
 	list, err := j.t.source.Confirm(ctx, ids, groups)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -95,7 +95,7 @@ func (j *job) ask(ctx context.Context, people []*entry) (map[directory.ID]Confir
 // Evidence.
 func (p *plan) sure(e *entry, answer Confirmation, answered bool, before map[directory.Absence]bool, transitive bool) bool {
 	if e.UserID.IsZero() {
-		return e.isBack(answer, answered)
+		return e.isBack(answer, answered, p.objectsOf())
 	}
 	absences := e.absences()
 	twice := len(absences) > 0 && !slices.ContainsFunc(absences, func(a directory.Absence) bool { return !before[a] })
@@ -124,9 +124,16 @@ func (p *plan) sure(e *entry, answer Confirmation, answered bool, before map[dir
 	return true
 }
 
+func (p *plan) objectsOf() (list []string) {
+	for _, g := range p.groups {
+		list = append(list, g.object)
+	}
+	return list
+}
+
 // isBack decides whether a person whom push has deleted is in the directory.
-func (e *entry) isBack(answer Confirmation, answered bool) bool {
-	if answered && answer.Found && answer.Enabled && len(answer.Groups) > 0 {
+func (e *entry) isBack(answer Confirmation, answered bool, own []string) bool {
+	if answered && answer.Found && answer.Enabled && slices.ContainsFunc(answer.Groups, func(g string) bool { return slices.Contains(own, g) }) {
 		e.Evidence = "point read: exists, is enabled and in the group"
 		return true
 	}
@@ -149,6 +156,11 @@ func (p *plan) contradicted(e *entry, answer Confirmation, twice, transitive boo
 			return "the list does not show this person in " + g.label() + ", a point read does: waits for the list to catch up"
 		case slices.ContainsFunc(e.out, is) && !slices.ContainsFunc(e.leave, is) && !slices.Contains(e.direct, uint16(n)):
 			return "the list does not show this person in a group within " + g.label() + ", a point read does: waits for the list to catch up"
+		}
+	}
+	for _, object := range e.elsewhere {
+		if !twice && slices.Contains(answer.Groups, object) {
+			return "is in group " + object + " of another environment, which has to take this person in before: waits for its run"
 		}
 	}
 	return ""

@@ -51,7 +51,7 @@ func TestSureOfSomebodyDeletedByPush(t *testing.T) {
 			answer.Groups = []string{"g"}
 		}
 		e := &entry{}
-		if got, want := (&plan{}).sure(e, answer, answered, nil, false), n == 15; got != want {
+		if got, want := (&plan{groups: []groupPlan{{object: "g"}}}).sure(e, answer, answered, nil, false), n == 15; got != want {
 			t.Errorf("answered %v, %+v: %v, want %v", answered, answer, got, want)
 		}
 	}

@@ -22,6 +22,9 @@ func (p *planner) effects(e *entry, u *directory.User, here bool) error {
 			e.Kind, e.Reason = directory.ItemRevoke, "loses the access to another environment that syncs the group"
 		}
 		e.takes = append(e.takes, elsewhere...)
+		if !e.disable {
+			p.askElsewhere(e, elsewhere)
+		}
 	}
 	if len(e.takes) == 0 {
 		return nil
@@ -35,6 +38,19 @@ func (p *planner) effects(e *entry, u *directory.User, here bool) error {
 	e.takes, e.needs = nil, false
 	e.set(directory.OutcomeWithheld, why+": no pull takes anything from it")
 	return nil
+}
+
+// askElsewhere notes in which groups of other environments the person may be by now, without being
+// in ours: then those environments have to take it in before this one takes it out.
+func (p *planner) askElsewhere(e *entry, environments []directory.ID) {
+	for _, env := range environments {
+		for _, object := range p.others[env].Integration.Groups {
+			leaves := slices.ContainsFunc(p.groups, func(g groupPlan) bool { return g.object == object && g.left(e) })
+			if !leaves && !slices.Contains(e.elsewhere, object) {
+				e.elsewhere = append(e.elsewhere, object)
+			}
+		}
+	}
 }
 
 // elsewhere finds the other environments that an entry takes the access to.

@@ -58,6 +58,7 @@ type entry struct {
 	held       bool           // by the checks
 	newName    string         // folded userName that it takes
 	oldName    string         // folded userName that it gives up
+	elsewhere  []string       // Groups to Sync of those of takes that are others, but for those that the person leaves
 	unapproved []directory.ID // environments whose access goes besides takes: found out after the checks
 }
 

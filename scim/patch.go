@@ -76,6 +76,13 @@ type patchStep struct {
 	drop     []string // sub-attributes that an object for an element names as empty
 }
 
+// writes reports whether the patch writes a core attribute of that name.
+func (p *Patch) writes(name string) bool {
+	return slices.ContainsFunc(p.steps, func(s patchStep) bool {
+		return s.path.ref.attr != nil && s.path.ref.urn == "" && equalFold(s.path.ref.attr.Name, name)
+	})
+}
+
 // parsePatch reads the body of a PATCH (RFC 7644 section 3.5.2) and all that clients send in its
 // place. Nothing has happened when it fails.
 func parsePatch(body Value, rt *ResourceType, mode Mode, lim PatchLimits) (*Patch, error) {

@@ -82,7 +82,9 @@ func (q *request) userInput(r reading, before *directory.User) (directory.UserIn
 	if err := q.replaces(r, q.tenant.user, old); err != nil {
 		return directory.UserInput{}, err
 	}
-	return finishUser(q.tenant.user, r.attrs, before, r.warnings), nil
+	in := finishUser(q.tenant.user, r.attrs, before, r.warnings)
+	_, in.SaysActive = r.attrs.Get("active")
+	return in, nil
 }
 
 // finishUser turns canonical attributes into what the directory keeps. A user is active unless
@@ -134,7 +136,9 @@ func (q *request) patchUser() error {
 		if err != nil {
 			return directory.UserInput{}, err
 		}
-		return finishUser(q.tenant.user, attrs, before, warnings), nil
+		in := finishUser(q.tenant.user, attrs, before, warnings)
+		in.SaysActive = patch.writes("active")
+		return in, nil
 	})
 	if err != nil {
 		return err
