@@ -206,6 +206,9 @@ func pullFirst(ctx context.Context, b *bench) ([]Result, error) {
 	if held.Run.State != "quarantined" || held.Run.Counts.Held != p.link.People || !everybody(&held) {
 		return nil, fmt.Errorf("the first plan was not held: %+v", held.Run)
 	}
+	if err := b.startProfile(p.server); err != nil {
+		return nil, err
+	}
 	if err := p.server.call("Sync", held.Run.Hash, &first); err != nil {
 		return nil, err
 	}

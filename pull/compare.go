@@ -24,10 +24,10 @@ func (p *planner) known() error {
 
 func (p *planner) knownUser(rows []membership) error {
 	u, err := p.sn.User(p.tenant.ID, rows[0].user)
-	if directory.KindOf(err) == directory.NotFound { // an indirect member whose user is gone
-		return nil
-	}
 	if err != nil {
+		if directory.KindOf(err) == directory.NotFound { // an indirect member whose user is gone
+			return nil
+		}
 		return err
 	}
 	for i := range rows {
@@ -216,7 +216,8 @@ func (p *planner) profile(e *entry, u *directory.User, person *Person) {
 		e.Changes = e.Changes[:before]
 		return
 	}
-	e.overrides = &o
+	kept := o // only what differs is kept beyond this function
+	e.overrides = &kept
 	if o.UserName != "" && p.fold(in.UserName) != p.fold(u.UserName) {
 		e.newName, e.oldName = p.fold(in.UserName), p.fold(u.UserName)
 	}

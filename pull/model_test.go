@@ -2,7 +2,7 @@ package pull_test
 
 import (
 	"fmt"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,10 +31,10 @@ type model struct {
 const modelPeople, modelGroups = 12, 3 // group 3 is within group 1
 
 func TestModel(t *testing.T) {
-	dir := t.TempDir()
+	dir, files := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		path := must(os.MkdirTemp(dir, "")) + "/directory.db"
-		w := openWorld(t.Context(), rt, path)
+		files++
+		w := openWorld(t.Context(), rt, filepath.Join(dir, fmt.Sprint(files)))
 		m := &model{world: w, t: rt, absent: []map[int]bool{{}, {}}, pushed: map[int]bool{}}
 		defer m.close()
 		w.dir.SetGroup(pulltest.GroupID(2), "Support")

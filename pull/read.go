@@ -90,7 +90,7 @@ func (t *tick) close() {
 
 // read reads the groups of an environment, those that another run of the tick has read from memory.
 func (t *tick) read(ctx context.Context, a *activeRun, in directory.Integration) (*reading, error) {
-	r := &reading{byID: map[directory.ID]int{}}
+	r := &reading{}
 	a.stage(directory.StageRead, 0)
 	if t.later != nil {
 		return nil, t.later
@@ -139,6 +139,10 @@ func retryAfter(err error) time.Duration {
 // add puts the people of one group's read together with those of the groups before it: a person is
 // one, however many groups it is in.
 func (r *reading) add(people []Person, group uint16, transitive bool) {
+	if r.byID == nil { // most people are in the first group
+		n := len(people)
+		r.byID, r.people, r.direct, r.through = make(map[directory.ID]int, n), make([]Person, 0, n), make([][]uint16, 0, n), make([][]uint16, 0, n)
+	}
 	one := []uint16{group}
 	for i := range people {
 		id := people[i].ID

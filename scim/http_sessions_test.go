@@ -184,3 +184,66 @@ func TestRefusedPatchLeavesAccess(t *testing.T) {
 		t.Error("a refused PATCH changed an access")
 	}
 }
+
+// Push that says once more what a pull has said makes it push's: a pull does not undo it.
+func TestActiveSaidAfterAPull(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.tenant("alpha")
+	env := a.environment("production", "sync-1")
+	byPull := func(user string) bool {
+		var is bool
+		s.view(func(sn *directory.Snapshot) (err error) {
+			is, err = sn.DisabledByPull(a.id, parse(user))
+			return err
+		})
+		return is
+	}
+	disabled := func() string {
+		id := a.user(s.unique("ada"))
+		var u *directory.User
+		var e *directory.Environment
+		s.view(func(sn *directory.Snapshot) (err error) {
+			if u, err = sn.User(a.id, parse(id)); err != nil {
+				return err
+			}
+			e, err = sn.Environment(env)
+			return err
+		})
+		run := &directory.Run{ID: s.newID(), EnvironmentID: env, TenantID: a.id, State: directory.RunRunning}
+		if err := s.svc.SaveRun(t.Context(), run, nil); err != nil {
+			t.Fatal(err)
+		}
+		resources := must(scim.NewResources(&directory.Tenant{ID: a.id}))
+		no := false
+		must(s.svc.Repair(t.Context(), directory.RepairScope{Run: run, Integration: e.Integration, Watch: must(s.svc.Watch(t.Context()))},
+			[]directory.Repair{{Item: directory.PlanItem{Number: 1, UserID: u.ID}, Version: u.Version, Update: func(before *directory.User) (directory.UserInput, error) {
+				return resources.User(before, directory.Overrides{Active: &no})
+			}}}))
+		if !byPull(id) {
+			t.Fatal("the pull did not disable")
+		}
+		return id
+	}
+	for name, test := range map[string]struct {
+		push func(id string)
+		want bool // still the pull's
+	}{
+		"PATCH of active":          {func(id string) { a.patch("/Users/"+id, op("replace", "active", false)).want(200) }, false},
+		"PATCH as a legacy string": {func(id string) { a.patch("/Users/"+id, op("Replace", "active", "False")).want(200) }, false},
+		"PATCH without a path":     {func(id string) { a.patch("/Users/"+id, op("replace", "", object{"active": false})).want(200) }, false},
+		"PATCH of something else":  {func(id string) { a.patch("/Users/"+id, op("replace", "title", "x")).want(200) }, true},
+		"PUT that says it": {func(id string) {
+			a.request("PUT", "/Users/"+id, userBody(a.get("/Users/"+id).text("userName"), object{"active": false})).want(200)
+		}, false},
+		"PUT that does not say it": {func(id string) {
+			a.request("PUT", "/Users/"+id, userBody(a.get("/Users/"+id).text("userName"))).want(200)
+		}, true},
+	} {
+		id := disabled()
+		test.push(id)
+		if got := byPull(id); got != test.want {
+			t.Errorf("%s: the pull's: %v, want %v", name, got, test.want)
+		}
+	}
+}

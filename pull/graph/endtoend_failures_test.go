@@ -54,6 +54,9 @@ func (o *office) fails(e *environment, class pull.Class, says ...string) *result
 	o.world.Helper()
 	before := o.picture()
 	r := o.sync(e)
+	if r.Error == nil {
+		o.world.Fatalf("nothing failed:\n%s%s\n%s", r, o.graph.Faults(), o.graph.Stats())
+	}
 	o.failed(r, class, says...)
 	o.same(before)
 	return r
