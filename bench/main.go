@@ -46,7 +46,8 @@ type bench struct {
 	dir        string // of the data
 	log        string // level of the server's log
 	cpuProfile string // file to write it to
-	profiling  *child // what is being profiled
+	profiling  *child // what is being profiled; nil: nothing
+	profiled   bool
 	progress   func(format string, args ...any)
 }
 
@@ -190,14 +191,14 @@ func (o *options) measure(ctx context.Context) (*Report, error) {
 
 // startProfile starts the profile that was asked for, once, of the server that is measured first.
 func (b *bench) startProfile(server *child) error {
-	if b.cpuProfile == "" || b.profiling != nil {
+	if b.cpuProfile == "" || b.profiled {
 		return nil
 	}
 	file, err := filepath.Abs(b.cpuProfile)
 	if err != nil {
 		return err
 	}
-	b.profiling = server
+	b.profiling, b.profiled = server, true
 	return server.call("StartProfile", file, new(bool))
 }
 
@@ -205,7 +206,9 @@ func (b *bench) stopProfile() error {
 	if b.profiling == nil {
 		return nil
 	}
-	return b.profiling.call("StopProfile", true, new(bool))
+	c := b.profiling
+	b.profiling = nil
+	return c.call("StopProfile", true, new(bool))
 }
 
 // newTenant makes an empty tenant.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -192,12 +193,17 @@ func total(rows map[string]int) string {
 }
 
 // pullFirst measures the first pull of a directory that never pushed: once, for it cannot be had again.
-func pullFirst(ctx context.Context, b *bench) ([]Result, error) {
+func pullFirst(ctx context.Context, b *bench) (results []Result, err error) {
 	p, _, err := b.newPulled(ctx, "first", b.members)
 	if err != nil {
 		return nil, err
 	}
-	defer p.stop()
+	defer func() {
+		if b.profiling == p.server {
+			err = errors.Join(err, b.stopProfile())
+		}
+		p.stop()
+	}()
 	everybody := func(s *Sync) bool { return s.Run.Counts.Create == p.link.People }
 	var held, first, again Sync
 	if err := p.server.call("Sync", "", &held); err != nil {

@@ -60,6 +60,7 @@ func TestStopRules(t *testing.T) {
 		{"one is left in a group", 3, directory.Stops{}, func(w *world) { w.leave(1, 1, 2) }, ""},
 		{"ten come to ten", 10, directory.Stops{}, func(w *world) { w.people(1, 11, 20) }, ""},
 		{"eleven come to ten", 10, directory.Stops{}, func(w *world) { w.people(1, 11, 21) }, "11 people would get access beside 10 who have it: more than 10"},
+		{"eleven come to nobody", 0, directory.Stops{}, func(w *world) { w.people(1, 1, 11) }, "11 people would get access beside 0 who have it"},
 		{"half come to many", 30, directory.Stops{}, func(w *world) { w.people(1, 31, 45) }, ""},
 		{"more than half come to many", 30, directory.Stops{}, func(w *world) { w.people(1, 31, 46) }, "16 people would get access"},
 		{"ten are renamed", 30, directory.Stops{}, func(w *world) { w.rename(1, 10) }, ""},

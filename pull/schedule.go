@@ -118,6 +118,8 @@ func (r *Reconciler) recover(ctx context.Context) error {
 
 // due begins the runs whose time has come and returns how long to sleep until the next one.
 func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[directory.ID]bool) (time.Duration, error) {
+	// Before the snapshot: of whom is idle now, it holds how the last run ended.
+	busy := r.busy()
 	now := r.now()
 	next := now.Add(look)
 	byTenant := map[directory.ID][]directory.ID{}
@@ -144,7 +146,7 @@ func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[dire
 				if at.Before(next) {
 					next = at
 				}
-			case r.busy(env.ID):
+			case busy[env.ID]:
 			default:
 				if byTenant[in.TenantID] == nil {
 					order = append(order, in.TenantID)
@@ -192,10 +194,15 @@ func (r *Reconciler) longest() time.Duration {
 	return max(MaxBackoff, r.Settings.Interval)*11/10 + MaxWait
 }
 
-func (r *Reconciler) busy(env directory.ID) bool {
+// busy are the environments with a run under way.
+func (r *Reconciler) busy() map[directory.ID]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.active[env]) > 0
+	all := make(map[directory.ID]bool, len(r.active))
+	for env := range r.active {
+		all[env] = true
+	}
+	return all
 }
 
 // launch begins the scheduled runs of one tenant's environments.

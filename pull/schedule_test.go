@@ -3,6 +3,7 @@ package pull_test
 import (
 	"context"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,10 +203,10 @@ func TestInterruptedRunIsPlannedAgain(t *testing.T) {
 	scheduled(t, func(w *world) {
 		w.settle()
 		stop := w.work()
-		var reading bool
-		w.once(pulltest.OpMembers, pulltest.Before, func() { reading = true; time.Sleep(5 * minute) })
+		var reading atomic.Bool
+		w.once(pulltest.OpMembers, pulltest.Before, func() { reading.Store(true); time.Sleep(5 * minute) })
 		time.Sleep(16 * minute)
-		if !reading {
+		if !reading.Load() {
 			t.Fatal("nothing was under way")
 		}
 		stop()

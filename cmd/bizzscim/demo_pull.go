@@ -226,7 +226,7 @@ func found(r app.Run) string {
 		return "nothing differs"
 	case planned == "":
 		return done
-	case r.Counts.Applied == r.Drift:
+	case done == counted([]count{{"applied", r.Drift}}):
 		return planned + ": done"
 	}
 	return planned + ": " + done

@@ -488,6 +488,15 @@ func testOtherTenant(t *testing.T) {
 
 func testSharedUser(t *testing.T) {
 	o := newOffice(t)
+	mover := take(&o.helper) // from the group that both sync to one that Test alone syncs
+	must(t, o.RemoveMember(o.support, mover))
+	must(t, o.AddMember(o.finance, mover))
+	moving := o.picture()
+	for _, e := range []*environment{o.production, o.test, o.production} {
+		o.complete(e)
+		o.kept(moving)
+	}
+	o.repaired()
 	shared := take(&o.both) // Production by both groups, Test by Support
 	must(t, o.AddMember(o.finance, shared))
 	o.repaired()
@@ -658,12 +667,12 @@ func (o *office) crash(after int) {
 	o.options.Store = b
 	o.start()
 	b.killAfter(after)
-	if run, err := app.Call(o.ctx, o.client, app.SyncStart, app.SyncInput{Environment: "Production"}); err == nil {
+	if run, err := o.press(app.SyncInput{Environment: "Production"}); err == nil {
 		select {
 		case <-b.dead:
 		case <-o.log.end(run.ID): // all of it was done before
 			b.killAfter(0)
-			_, _ = app.Call(o.ctx, o.client, app.SyncStart, app.SyncInput{Environment: "Production"})
+			_, _ = o.press(app.SyncInput{Environment: "Production"})
 			<-b.dead
 		}
 	}

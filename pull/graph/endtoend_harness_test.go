@@ -119,15 +119,6 @@ func (l *logs) end(run string) <-chan struct{} {
 	return l.of(run)
 }
 
-func (l *logs) over(run string) bool {
-	select {
-	case <-l.end(run):
-		return true
-	default:
-		return false
-	}
-}
-
 func (l *logs) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -214,6 +205,7 @@ type world struct {
 	token   string                           // of the last of them
 	hidden  []string                         // what nobody may ever see in clear
 	sign    map[string][32]byte              // object id -> live session
+	seen    map[string]bool                  // runs
 }
 
 // newWorld starts a server that trusts the Graphs of the given directories.
@@ -223,7 +215,7 @@ func newWorld(t *testing.T, from ...*entra) *world { return newWorldOf(t, app.Pu
 func newWorldOf(t *testing.T, settings app.PullConfig, from ...*entra) *world {
 	t.Helper()
 	w := &world{TB: t, t: t, ctx: t.Context(), clock: &clock{}, log: newLogs(), tenants: map[string]directory.ID{},
-		push: map[string]*entrasim.Provisioner{}, sign: map[string][32]byte{}}
+		push: map[string]*entrasim.Provisioner{}, sign: map[string][32]byte{}, seen: map[string]bool{}}
 	data := t.TempDir()
 	var ca []byte
 	for _, e := range from {
@@ -378,7 +370,8 @@ func (r *result) String() string {
 		panic(err)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "run %s (%s) of %s: %s, %s\n", r.ID, r.Trigger, r.Environment.Name, r.State, zeros.ReplaceAll(counts, nil))
+	fmt.Fprintf(&b, "run %s (%s) of %s: %s after %d requests (%d repeated), %s\n",
+		r.ID, r.Trigger, r.Environment.Name, r.State, r.Requests, r.Retries, zeros.ReplaceAll(counts, nil))
 	for _, text := range append(slices.Clone(r.Reasons), r.Notes...) {
 		fmt.Fprintf(&b, "  %s\n", text)
 	}
@@ -414,12 +407,24 @@ func (r *result) of(objectID string) *app.PlanItem {
 	return &r.items[i]
 }
 
-// begin presses Sync. A run that has ended and is about to be put away is not the one.
+// begin presses Sync.
 func (w *world) begin(in app.SyncInput) app.Run {
 	w.Helper()
+	run, err := w.press(in)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return run
+}
+
+// press presses Sync until there is another run than those before: one that has ended is shown as under way until
+// it is put away.
+func (w *world) press(in app.SyncInput) (app.Run, error) {
 	for {
-		if run := call(w, app.SyncStart, in); !w.log.over(run.ID) {
-			return run
+		run, err := app.Call(w.ctx, w.client, app.SyncStart, in)
+		if err != nil || !w.seen[run.ID] {
+			w.seen[run.ID] = true
+			return run, err
 		}
 		runtime.Gosched()
 	}
@@ -428,6 +433,7 @@ func (w *world) begin(in app.SyncInput) app.Run {
 // wait waits for the end of a run and reads it with its plan.
 func (w *world) wait(run app.Run) *result {
 	w.Helper()
+	w.seen[run.ID] = true
 	select {
 	case <-w.log.end(run.ID):
 	case <-time.After(time.Minute):

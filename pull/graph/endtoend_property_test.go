@@ -176,10 +176,7 @@ func (s *storm) step() {
 
 // try pulls unless Graph has asked to wait.
 func (s *storm) try(in app.SyncInput) *result {
-	run, err := app.Call(s.ctx, s.client, app.SyncStart, in)
-	for err == nil && s.log.over(run.ID) {
-		run, err = app.Call(s.ctx, s.client, app.SyncStart, in)
-	}
+	run, err := s.press(in)
 	var refused *app.Error
 	if errors.As(err, &refused) && refused.Kind == "rateLimited" {
 		return nil
