@@ -41,7 +41,8 @@ func groupEvent(action Action, g *Group, changes []Change, warnings []string) Lo
 // CreateGroup provisions a group with its first members.
 //
 // Errors: Invalid, also for a member that the tenant does not have; NotFound for the tenant; Exists
-// when the tenant has a group of that displayName.
+// when the tenant has a group of that displayName; for a pull, an Error that wraps ErrMoved when it has
+// one of that externalId.
 func (s *Service) CreateGroup(ctx context.Context, by Actor, tenant ID, in GroupInput, members []ID) (*Group, error) {
 	if err := in.check(); err != nil {
 		return nil, err
@@ -49,6 +50,9 @@ func (s *Service) CreateGroup(ctx context.Context, by Actor, tenant ID, in Group
 	var g *Group
 	err := s.update(ctx, by, func(c *change) error {
 		if err := c.hasTenant(tenant); err != nil {
+			return err
+		}
+		if err := c.refuseSecond(tenant, in.ExternalID); err != nil {
 			return err
 		}
 		g = &Group{TenantID: tenant, ID: s.newID(), DisplayName: in.DisplayName, ExternalID: in.ExternalID,
@@ -78,6 +82,18 @@ func (s *Service) CreateGroup(ctx context.Context, by Actor, tenant ID, in Group
 		return nil, err
 	}
 	return g, nil
+}
+
+// refuseSecond refuses a group of a pull where push has made one of the same object id meanwhile.
+func (c *change) refuseSecond(tenant ID, externalID string) error {
+	if c.by.RunID.IsZero() {
+		return nil
+	}
+	ids, err := c.GroupsByExternalID(tenant, externalID)
+	if err == nil && len(ids) > 0 {
+		return moved("this group was provisioned")
+	}
+	return err
 }
 
 // UpdateGroup changes a group. fn gets the group as it is and a handle on its members, and

@@ -353,7 +353,16 @@ func (m *model) refusal(env directory.ID, l *look, r *modelRepair) (kind directo
 	if u == nil || u.version != r.Version || l.users[r.user] {
 		return directory.Conflict, true
 	}
-	for _, g := range slices.Concat(r.Join, r.Leave) {
+	groups := r.Join
+	if len(r.Leave)+len(r.Out) > 0 {
+		groups = nil
+		for id, g := range m.groups {
+			if g.tenant == in.TenantID && slices.Contains(in.Groups, groupObject(g.external)) {
+				groups = append(groups, id)
+			}
+		}
+	}
+	for _, g := range groups {
 		if l.groups[g] || l.members[[2]directory.ID{g, r.user}] {
 			return directory.Conflict, true
 		}

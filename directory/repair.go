@@ -248,7 +248,7 @@ func (p *personChange) read() error {
 	if u == nil {
 		return moved("this user was deleted")
 	}
-	if u.Version != p.Version || p.told(func(n *news) bool { return n.tellOf(u.ID, slices.Concat(p.Join, p.Leave)) }) {
+	if u.Version != p.Version || p.told(func(n *news) bool { return n.tellOf(u.ID, p.concerned(groups)) }) {
 		return moved("this user was changed")
 	}
 	u.Schemas, u.Attributes = bytes.Clone(u.Schemas), bytes.Clone(u.Attributes)
@@ -265,6 +265,15 @@ func (p *personChange) read() error {
 	after.Profile, after.Schemas, after.Attributes = p.in.Profile, p.in.Schemas, p.in.Attributes
 	after.ObjectID = cmp.Or(p.ObjectID, objectID(p.in.ExternalID), u.ObjectID)
 	return p.in.check()
+}
+
+// concerned are the groups of which the repair goes by who was in them: where it takes something
+// away, all Groups to Sync, for what is left decides about the access.
+func (p *personChange) concerned(synced []ID) []ID {
+	if len(p.Leave)+len(p.Out) > 0 {
+		return synced
+	}
+	return p.Join
 }
 
 // readNew makes sure that nobody has provisioned the person meanwhile.

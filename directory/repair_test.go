@@ -441,6 +441,10 @@ func TestRepairMoved(t *testing.T) {
 	}
 	leave := func(s *repairScene) directory.Repair { return s.planLeave(s.ada, s.pilots) }
 	join := func(s *repairScene) directory.Repair { return s.planJoin(s.ada, s.crew) }
+	leaveOne := func(s *repairScene) directory.Repair { // and stay in the other
+		s.repair(s.startRun(s.production), s.planJoin(s.ada, s.crew))
+		return leave(s)
+	}
 	provision := func(s *repairScene) directory.Repair { return s.planNew(person("bo", 2), s.pilots) }
 	for _, test := range []struct {
 		name  string
@@ -471,6 +475,7 @@ func TestRepairMoved(t *testing.T) {
 			s.remove(s.crew, s.ada)
 		}, true},
 		{"push moves the member of another group", join, func(s *repairScene) { s.remove(s.pilots, s.ada) }, false},
+		{"push takes the member out of another synced group", leaveOne, func(s *repairScene) { s.remove(s.crew, s.ada) }, true},
 		{"push moves another member of the group", leave, func(s *repairScene) { s.add(s.pilots, s.createUser(s.fjord, person("bo", 2))) }, false},
 		{"push deletes the group", leave, func(s *repairScene) { s.deleteGroup(s.pilots) }, true},
 		{"push deletes the group to join", join, func(s *repairScene) { s.deleteGroup(s.crew) }, true},

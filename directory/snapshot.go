@@ -169,7 +169,10 @@ func (s *Snapshot) Accounts(after ID, fn func(*Account) bool) error {
 // User returns a SCIM user of a tenant.
 func (s *Snapshot) User(tenant, id ID) (*User, error) {
 	u, err := s.user(tenant, id)
-	return found(u, err, "User "+id.String())
+	if u != nil || err != nil { // the text of an error is made where there is one
+		return u, err
+	}
+	return nil, notFound("User " + id.String())
 }
 
 func (s *Snapshot) user(tenant, id ID) (*User, error) {

@@ -76,12 +76,8 @@ func (j *job) makeGroups(ctx context.Context) error {
 
 func (j *job) makeGroup(ctx context.Context, g *groupPlan) (*directory.Group, error) {
 	err := j.Service.View(ctx, func(sn *directory.Snapshot) error {
-		ids, err := sn.GroupsByExternalID(j.tenant.ID, g.object)
-		if err != nil {
-			return err
-		}
 		taken, err := sn.GroupTakenByPush(j.tenant.ID, g.object)
-		if err == nil && (len(ids) > 0 || taken != g.taken) {
+		if err == nil && taken != g.taken {
 			err = directory.ErrMoved
 		}
 		return err

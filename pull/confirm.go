@@ -73,6 +73,13 @@ func (j *job) ask(ctx context.Context, people []*entry) (map[directory.ID]Confir
 		ids[i] = e.ObjectID
 		groups = append(groups, e.elsewhere...)
 	}
+	if !j.env.Integration.Transitive { // who is in none of the nested groups is in the group itself
+		for _, g := range j.plan.groups {
+			for _, id := range g.nested {
+				groups = append(groups, id.String())
+			}
+		}
+	}
 	slices.Sort(groups)
 	groups = slices.Compact(groups)
 	list, err := j.t.source.Confirm(ctx, ids, groups)
@@ -142,15 +149,17 @@ func (e *entry) isBack(answer Confirmation, answered bool, own []string) bool {
 }
 
 // contradicted says in which group a point read finds a person whom the list does not show there;
-// empty when in none. The point read sees nested groups too: where a group has any, the person may
-// be in one of them, and then two complete reads decide.
+// empty when in none. The point read sees nested groups too: a person whom it finds in one of these
+// may be in the group through it alone, and then two complete reads decide.
 func (p *plan) contradicted(e *entry, answer Confirmation, twice, transitive bool) string {
 	for n, g := range p.groups {
 		if !slices.Contains(answer.Groups, g.object) {
 			continue
 		}
 		is := func(id directory.ID) bool { return slices.Contains(g.ids, id) }
-		nested := slices.Contains(e.through, uint16(n)) || !transitive && g.nested > 0
+		nested := slices.Contains(e.through, uint16(n)) || !transitive && slices.ContainsFunc(g.nested, func(id directory.ID) bool {
+			return slices.Contains(answer.Groups, id.String())
+		})
 		switch {
 		case slices.ContainsFunc(e.leave, is) && !(nested && twice):
 			return "the list does not show this person in " + g.label() + ", a point read does: waits for the list to catch up"

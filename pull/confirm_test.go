@@ -10,12 +10,13 @@ import (
 // TestSure walks every combination of what a point read and the reads before it can say.
 func TestSure(t *testing.T) {
 	group, user := directory.ID{1}, directory.ID{2}
-	for n := range 1 << 8 {
+	within := directory.ID{3} // a nested group
+	for n := range 1 << 9 {
 		bit := func(i int) bool { return n&(1<<i) != 0 }
-		answered, found, enabled, in, nested, twice, transitive, disable := bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)
+		answered, found, enabled, in, nested, twice, transitive, disable, inNested := bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7), bit(8)
 		p := &plan{groups: []groupPlan{{object: "g", name: "G", ids: []directory.ID{group}}}}
 		if nested {
-			p.groups[0].nested = 1
+			p.groups[0].nested = []directory.ID{within}
 		}
 		e := &entry{PlanItem: directory.PlanItem{UserID: user}, disable: disable}
 		absence := directory.Absence{UserID: user}
@@ -26,6 +27,9 @@ func TestSure(t *testing.T) {
 		if in {
 			answer.Groups = []string{"g"}
 		}
+		if inNested {
+			answer.Groups = append(answer.Groups, within.String())
+		}
 		want := found && enabled && !disable && !in // the point read agrees with the list
 		switch {
 		case !answered:
@@ -33,12 +37,12 @@ func TestSure(t *testing.T) {
 		case !found || !enabled:
 			want = true
 		case !disable && in: // perhaps through a nested group, which the list leaves out
-			want = nested && twice && !transitive
+			want = nested && inNested && twice && !transitive
 		}
 		got := p.sure(e, answer, answered, map[directory.Absence]bool{absence: twice}, transitive)
 		if got != want || got != (e.Evidence != "") || got == (e.Detail != "") {
-			t.Errorf("%s: %v (%q, %q), want %v", fmt.Sprintf("answered %v found %v enabled %v in %v nested %v twice %v transitive %v disable %v",
-				answered, found, enabled, in, nested, twice, transitive, disable), got, e.Evidence, e.Detail, want)
+			t.Errorf("%s: %v (%q, %q), want %v", fmt.Sprintf("answered %v found %v enabled %v in %v nested %v twice %v transitive %v disable %v in nested %v",
+				answered, found, enabled, in, nested, twice, transitive, disable, inNested), got, e.Evidence, e.Detail, want)
 		}
 	}
 }

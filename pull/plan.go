@@ -26,10 +26,10 @@ type plan struct {
 
 // groupPlan is one of the Groups to Sync.
 type groupPlan struct {
-	object string // object id
-	name   string // the object id where it has none
-	nested int    // groups in it
-	people int    // whom the read found in it, through nested groups too where these count
+	object string         // object id
+	name   string         // the object id where it has none
+	nested []directory.ID // groups in it
+	people int            // whom the read found in it, through nested groups too where these count
 	ids    []directory.ID
 	before int // active users in it, by what push and earlier pulls have left
 	leaves int // active users who would leave it
@@ -313,9 +313,11 @@ func (p *planner) skipMoved(w *directory.Watch) error {
 		if e.Outcome != directory.OutcomePlanned || e.UserID.IsZero() {
 			continue
 		}
-		groups := slices.Clone(e.leave)
-		for _, n := range e.join {
-			groups = append(groups, p.groups[n].ids...)
+		var groups []directory.ID // of which the entry goes by who was in them
+		for n := range p.groups {
+			if len(e.leave)+len(e.out) > 0 || slices.Contains(e.join, uint16(n)) {
+				groups = append(groups, p.groups[n].ids...)
+			}
 		}
 		moved, err := w.Changed(p.sn, e.UserID, groups...)
 		if err != nil {

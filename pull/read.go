@@ -25,7 +25,7 @@ type readGroup struct {
 	object string
 	name   string
 	people int
-	nested int
+	nested []directory.ID
 	shared bool
 }
 
@@ -100,7 +100,7 @@ func (t *tick) read(ctx context.Context, a *activeRun, in directory.Integration)
 		if err != nil {
 			return nil, t.failed(err)
 		}
-		r.groups = append(r.groups, readGroup{object, g.DisplayName, g.People, g.Groups, shared})
+		r.groups = append(r.groups, readGroup{object, g.DisplayName, g.People, g.Nested, shared})
 		r.add(g.people, uint16(n), false)
 		if !in.Transitive {
 			continue
@@ -113,7 +113,7 @@ func (t *tick) read(ctx context.Context, a *activeRun, in directory.Integration)
 	a.edit(func(run *directory.Run) {
 		run.Groups = nil
 		for _, g := range r.groups {
-			run.Groups = append(run.Groups, directory.GroupRead{ObjectID: g.object, Name: g.name, People: g.people, Nested: g.nested, Shared: g.shared})
+			run.Groups = append(run.Groups, directory.GroupRead{ObjectID: g.object, Name: g.name, People: g.people, Nested: len(g.nested), Shared: g.shared})
 		}
 	})
 	return r, nil

@@ -114,9 +114,9 @@ type Person struct {
 
 // Listing tells what a complete read of a group saw.
 type Listing struct {
-	People int // users
-	Groups int // nested groups: among the direct members, or on every level when transitive
-	Others int // devices, service principals, contacts
+	People int            // users
+	Nested []directory.ID // object ids of nested groups: the direct members, or on every level when transitive
+	Others int            // devices, service principals, contacts
 	Meter
 }
 

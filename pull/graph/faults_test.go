@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/entrasim"
 	"github.com/bizzstream/bizzscim/pull"
@@ -91,7 +93,7 @@ func TestFaultsThatEndARead(t *testing.T) {
 				if !errors.As(err, &e) || e.Class != want {
 					t.Errorf("read %d people, error %v; want class %s", len(people), err, want)
 				}
-				if l != (pull.Listing{}) || e != nil && e.Detail == "" {
+				if !cmp.Equal(l, pull.Listing{}) || e != nil && e.Detail == "" {
 					t.Errorf("listing %+v, error %+v", l, e)
 				}
 				s.Faults().Clear() // and the next read is good

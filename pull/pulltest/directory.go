@@ -253,7 +253,7 @@ func (d *Directory) snapshot() *state {
 // listing is what a list of members holds.
 type listing struct {
 	people []pull.Person // by id
-	groups int
+	nested []directory.ID
 	others int
 }
 
@@ -273,10 +273,12 @@ func (s *state) list(groupID string, transitive bool) (listing, bool) {
 		}
 		l.others += g.others
 	})
-	l.groups = len(g.nested)
-	if transitive {
-		l.groups = -1 // itself
-		s.walk(groupID, true, func(*group) { l.groups++ })
+	nested := map[string]bool{}
+	s.walk(groupID, transitive, func(g *group) { maps.Copy(nested, g.nested) })
+	delete(nested, groupID)
+	for _, id := range slices.Sorted(maps.Keys(nested)) {
+		object, _ := directory.ParseID(id)
+		l.nested = append(l.nested, object)
 	}
 	l.people = sortedPeople(seen)
 	return l, true

@@ -340,10 +340,10 @@ func (c *connection) Members(ctx context.Context, groupID string, transitive boo
 	if transitive {
 		cost = 5
 	}
-	pages := max(1, (len(l.people)+l.groups+l.others+pageSize-1)/pageSize)
+	pages := max(1, (len(l.people)+len(l.nested)+l.others+pageSize-1)/pageSize)
 	m := pull.Meter{Pages: pages, Requests: pages, Units: pages * cost}
 	c.end(call, m)
-	return pull.Listing{People: len(l.people), Groups: l.groups, Others: l.others, Meter: m}, nil
+	return pull.Listing{People: len(l.people), Nested: l.nested, Others: l.others, Meter: m}, nil
 }
 
 func (c *connection) Confirm(ctx context.Context, people []directory.ID, groups []string) ([]pull.Confirmation, error) {

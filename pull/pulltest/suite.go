@@ -171,8 +171,8 @@ func testMembers(_ *testing.T, h *harness) {
 // listing checks the counts of a read of users and groups.
 func (h *harness) listing(l pull.Listing, people, groups, pages int) {
 	h.t.Helper()
-	if l.People != people || l.Groups != groups || l.Others != 0 {
-		h.t.Errorf("the listing counts %d people, %d groups, %d others; want %d, %d, 0", l.People, l.Groups, l.Others, people, groups)
+	if l.People != people || len(l.Nested) != groups || l.Others != 0 {
+		h.t.Errorf("the listing counts %d people, %d groups, %d others; want %d, %d, 0", l.People, len(l.Nested), l.Others, people, groups)
 	}
 	if l.Pages != pages || l.Requests < pages {
 		h.t.Errorf("the listing took %d pages in %d requests, want %d pages in as many requests at least", l.Pages, l.Requests, pages)
@@ -278,7 +278,7 @@ func testMembersOfOtherTypes(t *testing.T, h *harness) {
 	s := h.source()
 	for transitive, others := range map[bool]int{false: 3, true: 5} {
 		people, l := h.members(s, GroupID(1), transitive)
-		if l.Others != others || l.Groups != 1 || len(people) != l.People {
+		if l.Others != others || len(l.Nested) != 1 || l.Nested[0].String() != GroupID(2) || len(people) != l.People {
 			t.Errorf("transitive %t: listing %+v with %d people, want %d others and 1 group", transitive, l, len(people), others)
 		}
 	}

@@ -37,7 +37,7 @@ func TestOthersAreCountedAndLeftOut(t *testing.T) {
 	d.SetPerson(pulltest.NewPerson(1))
 	d.Add(theGroup, pulltest.ID(1))
 	people, l, err := readAll(newRig(t, newSmallGraph(t, d)))
-	if err != nil || len(people) != 1 || l.People != 1 || l.Groups != 1 || l.Others != 3 {
+	if err != nil || len(people) != 1 || l.People != 1 || len(l.Nested) != 1 || l.Others != 3 {
 		t.Errorf("%d people, listing %+v, error %v; want 1 user, 1 group, 3 others", len(people), l, err)
 	}
 }

@@ -197,7 +197,7 @@ func (l *list) member(s *scanner) error {
 		l.people = append(l.people, p)
 		l.found.People++
 	case "#microsoft.graph.group":
-		l.found.Groups++
+		l.found.Nested = append(l.found.Nested, m.id)
 	case "":
 		return s.fail("member %s has no type", m.id)
 	default:

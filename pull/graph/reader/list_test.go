@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/pull/pulltest"
 )
@@ -166,7 +167,7 @@ func refused(t *testing.T, want pull.Class, delivered int, replies ...reply) *pu
 	if e.Class != want {
 		t.Errorf("error %v of class %q, want %q", e, e.Class, want)
 	}
-	if len(people) != delivered || l != (pull.Listing{}) {
+	if len(people) != delivered || !cmp.Equal(l, pull.Listing{}) {
 		t.Errorf("%d people were delivered, listing %+v; want the %d of the good pages and no listing", len(people), l, delivered)
 	}
 	if s.count() != len(replies) {
@@ -200,7 +201,7 @@ func TestGoodPages(t *testing.T) {
 			`{"@odata.type":"#microsoft.graph.group","id":"`+pulltest.ID(2).String()+`","displayName":null}`,
 			`{"@odata.type":"#microsoft.graph.orgContact","id":"`+pulltest.ID(3).String()+`"}`,
 			`{"@odata.type":"#microsoft.graph.tomorrow","id":"`+pulltest.ID(4).String()+`"}`, userJSON(1))}},
-			[]pull.Person{pulltest.NewPerson(1)}, pull.Listing{People: 1, Groups: 1, Others: 2}},
+			[]pull.Person{pulltest.NewPerson(1)}, pull.Listing{People: 1, Nested: []directory.ID{pulltest.ID(2)}, Others: 2}},
 		{"an empty page in the middle", []reply{
 			{body: pageJSON(2, link(2), 1, 2)}, {body: pageOf(-1, link(3))}, {body: pageJSON(-1, "", 2, 3)},
 		}, []pull.Person{pulltest.NewPerson(1), pulltest.NewPerson(2)}, pull.Listing{People: 2}},
@@ -219,7 +220,7 @@ func TestGoodPages(t *testing.T) {
 				t.Errorf("people (-want +got):\n%s", diff)
 			}
 			test.found.Meter = pull.Meter{Pages: len(test.replies), Requests: len(test.replies)}
-			if l != test.found || r.meter != test.found.Meter {
+			if !cmp.Equal(l, test.found) || r.meter != test.found.Meter {
 				t.Errorf("listing %+v, metered %+v; want %+v", l, r.meter, test.found)
 			}
 			for i, req := range s.asked {
