@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
@@ -115,11 +116,8 @@ func (w *Watch) since(sn *Snapshot) (news, error) {
 }
 
 func (n *news) read(sn *Snapshot) error {
-	return sn.Outbox(n.after, func(e *OutboxEvent) bool {
+	return list(sn.r, tableOutbox, Range{After: sequenceKey(n.after)}, othersEvent, func(e *OutboxEvent) bool {
 		n.after = e.Sequence
-		if !e.RunID.IsZero() {
-			return true
-		}
 		if !e.UserID.IsZero() {
 			n.users[e.UserID], n.accounts[e.AccountID] = true, true
 		}
@@ -133,6 +131,18 @@ func (n *news) read(sn *Snapshot) error {
 		}
 		return true
 	})
+}
+
+// ofPull stands in every event of a pull, and in no other: an event holds ids and words of ours.
+var ofPull = []byte(`"runId":"`)
+
+// othersEvent reads an event; of one of a pull it reads the number alone. A run makes many events,
+// and each of its repairs passes over those that it has not seen.
+func othersEvent(k, value []byte) (*OutboxEvent, error) {
+	if bytes.Contains(value, ofPull) {
+		return &OutboxEvent{Sequence: binary.BigEndian.Uint64(k)}, nil
+	}
+	return decodeJSON[OutboxEvent](value)
 }
 
 func (n *news) tellOf(user ID, groups []ID) bool {

@@ -151,11 +151,14 @@ func count(run *directory.Run, item *directory.PlanItem, unapproved []directory.
 		if x.Effect != directory.Deactivated {
 			continue
 		}
-		if x.EnvironmentID == run.EnvironmentID {
+		here := x.EnvironmentID == run.EnvironmentID
+		if here {
 			run.Counts.Deactivated++
 		}
 		if run.Approval != nil && !slices.Contains(unapproved, x.EnvironmentID) {
-			run.Counts.Approved++
+			if here {
+				run.Counts.Approved++
+			}
 			continue
 		}
 		if run.Deactivations == nil {

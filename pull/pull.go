@@ -71,6 +71,8 @@ type Reconciler struct {
 	runs sync.WaitGroup
 	wake chan struct{} // the schedule may have changed
 
+	recovered sync.Once // what an earlier process left is marked
+
 	mu      sync.Mutex                    // guards everything below; taken before the lock of a run
 	closed  bool                          // nothing begins any more
 	active  map[directory.ID][]*activeRun // by environment: the one under way and those that wait for it
@@ -177,6 +179,7 @@ func (r *Reconciler) Sync(ctx context.Context, by directory.Actor, environment d
 var errStopping = &directory.Error{Kind: directory.Unavailable, Detail: "the server is stopping"}
 
 func (r *Reconciler) begin(by directory.Actor, environment directory.ID, trigger directory.Trigger, o SyncOptions) (*directory.Run, error) {
+	r.recoverOnce(r.ctx) // a command without a server has no schedule that did
 	a, before := r.claim(by, environment, trigger, o)
 	if a == nil {
 		return before.show(), nil

@@ -22,9 +22,7 @@ func (r *Reconciler) Work(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	if err := r.recover(ctx); err != nil && ctx.Err() == nil {
-		r.Log.Error("runs that were interrupted could not be marked", "error", err)
-	}
+	r.recoverOnce(ctx)
 	slots := make(chan struct{}, r.Settings.Tenants)
 	late := map[directory.ID]bool{}
 	var prune time.Time
@@ -62,6 +60,15 @@ func (r *Reconciler) prune(now time.Time) {
 // lookBack is how many runs of an environment are looked at for one that was interrupted: those that
 // were ended while they waited behind it have later ids.
 const lookBack = 50
+
+// recoverOnce recovers before the first run of this process.
+func (r *Reconciler) recoverOnce(ctx context.Context) {
+	r.recovered.Do(func() {
+		if err := r.recover(ctx); err != nil && ctx.Err() == nil {
+			r.Log.Error("runs that were interrupted could not be marked", "error", err)
+		}
+	})
+}
 
 // recover marks the runs that an earlier process left: they are planned again. What they have taken
 // away counts for the figures of the day.

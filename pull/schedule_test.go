@@ -457,3 +457,20 @@ func TestStatusAndTest(t *testing.T) {
 		t.Errorf("without a way to read: %v", err)
 	}
 }
+
+// A command without a server finds the run of one that was killed, and marks it before its own.
+func TestSyncWithoutAScheduleRecovers(t *testing.T) {
+	t.Parallel()
+	w := pushed(t, 3)
+	left := &directory.Run{ID: w.newID(), EnvironmentID: w.env, TenantID: w.tenant, State: directory.RunRunning, Started: w.now()}
+	if err := w.svc.SaveRun(t.Context(), left, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.close()
+	w.open()
+	w.is(w.sync(), directory.RunComplete)
+	got := view(w, func(sn *directory.Snapshot) (*directory.Run, error) { return sn.Run(left.ID) })
+	if got.State != directory.RunInterrupted {
+		t.Errorf("the run of the process before is %s", got.State)
+	}
+}
