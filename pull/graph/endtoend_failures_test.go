@@ -245,6 +245,14 @@ func testThrottled(t *testing.T) {
 
 func testIndexLag(t *testing.T) {
 	o := newOffice(t)
+	// A group within the group: that somebody is in the one and not in the other, a point read can tell.
+	within := o.CreateGroup("Sales Trainees")
+	o.hire(t, entrasim.Person{}, within.ID)
+	must(t, o.AddMember(o.sales, within.ID))
+	o.cycle("nordwind")
+	for _, e := range o.envs {
+		o.complete(e)
+	}
 	o.graph.HoldIndex()
 	late := o.hire(t, entrasim.Person{}, o.sales)
 	o.cycle("nordwind") // push is ahead of the index
