@@ -73,6 +73,12 @@ var owners = map[string]string{
 	"github.com/urfave/cli":                            "cmd/bizzscim",
 }
 
+// banned are packages that no room imports, though one may use others of their module.
+var banned = map[string]string{
+	"github.com/microsoftgraph/msgraph-sdk-go":        "it links every resource of Graph; use the sub-package of the one that is needed",
+	"github.com/microsoftgraph/msgraph-sdk-go/models": "its typed models take what is no answer for an empty one; bodies are read by pull/graph/reader",
+}
+
 // maxMainLines is the most that cmd/bizzscim/main.go may hold.
 const maxMainLines = 40
 
@@ -126,6 +132,9 @@ func TestImportsAreSeenToFail(t *testing.T) {
 
 		{"pull does not know Graph", listedPackage{ImportPath: module + "/pull", Imports: []string{module + "/pull/graph"}}, `room "pull" must not import room "pull/graph"`},
 		{"graph knows pull", listedPackage{ImportPath: module + "/pull/graph", Imports: []string{module + "/pull", module + "/directory"}}, ""},
+		{"graph uses a part of the SDK", listedPackage{ImportPath: module + "/pull/graph", Imports: []string{"github.com/microsoftgraph/msgraph-sdk-go/groups"}}, ""},
+		{"graph links the whole SDK", listedPackage{ImportPath: module + "/pull/graph", Imports: []string{"github.com/microsoftgraph/msgraph-sdk-go"}}, "links every resource"},
+		{"bench reads typed models", listedPackage{ImportPath: module + "/bench", Imports: []string{"github.com/microsoftgraph/msgraph-sdk-go/models"}}, "pull/graph/reader"},
 		{"store chooses a back end", listedPackage{ImportPath: module + "/store", Imports: []string{module + "/store/bolt", module + "/store/postgres"}}, ""},
 		{"store does not ship its test suite", listedPackage{ImportPath: module + "/store", Imports: []string{module + "/store/storetest"}}, `room "store" must not import room "store/storetest"`},
 		{"one back end imports the other", listedPackage{ImportPath: module + "/store/bolt", Imports: []string{module + "/store/postgres"}}, `room "store/bolt" must not import room "store/postgres"`},
@@ -286,6 +295,9 @@ func checkWalls(packages []listedPackage) []string {
 
 // forbidden says why a room, or its tests, may not import a package; it is empty when it may.
 func forbidden(room, imp string, test bool) string {
+	if why, ok := banned[imp]; ok {
+		return "must not import " + imp + ": " + why
+	}
 	allowed := rooms[room]
 	if slices.Contains(allowed, anyRoom) {
 		return ""

@@ -754,6 +754,29 @@ func TestLostAnswers(t *testing.T) {
 			t.Errorf("one attempt: %s", s)
 		}
 	})
+	t.Run("of a member who leaves before it is sent again", func(t *testing.T) {
+		var lossy atomic.Bool
+		w := newWorld(t, func(o *ProvisionerOptions) {
+			o.Client = &http.Client{Transport: Flaky(nil, FlakyOptions{LoseAnswer: 1, Only: func(r *http.Request) bool { return lossy.Load() && r.Method == http.MethodPatch }})}
+		})
+		ada, bo := w.person("Ada", "Dahl"), w.person("Bo", "Ek")
+		team := w.team("Finance", ada.ID)
+		w.job.Assign(bo.ID)
+		w.cycle()
+		w.must(w.dir.AddMember(team.ID, bo.ID))
+		lossy.Store(true)
+		if s := w.cycle(); s.Failed != 1 {
+			t.Errorf("summary: %s", s)
+		}
+		lossy.Store(false)
+		w.must(w.dir.RemoveMember(team.ID, bo.ID))
+		for range 3 {
+			w.cycle()
+		}
+		if got := memberIDs(w.srv.group("Finance")); !slices.Equal(got, []string{w.id(ada.ID)}) {
+			t.Errorf("members %v", got)
+		}
+	})
 	t.Run("for good", func(t *testing.T) {
 		w := newWorld(t, func(o *ProvisionerOptions) {
 			o.Client = &http.Client{Transport: Flaky(nil, FlakyOptions{LoseAnswer: 1, Limit: 3, Only: post})}

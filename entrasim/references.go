@@ -132,6 +132,14 @@ func (r *run) patchMembers(ctx context.Context, b memberBatch) error {
 			r.mu.Unlock()
 		}
 	}
+	if err != nil && !b.remove && status(err) == 0 {
+		// Without an answer it may have been done: who leaves before it is sent again has to be taken out.
+		r.mu.Lock()
+		for i, id := range b.objects {
+			b.link.members[id] = membership{ids[i], true}
+		}
+		r.mu.Unlock()
+	}
 	if err == nil {
 		r.mu.Lock()
 		for i, id := range b.objects {
