@@ -96,6 +96,7 @@ var operations = func() map[string]operation {
 	add(handle(CredentialList, (*admin).listCredentials))
 	add(handle(SecretsRotate, (*admin).rotateSecrets))
 	add(handle(AccountProtect, (*admin).protectAccount))
+	add(handle(AccessAdministrator, (*admin).setAdministrator))
 	return all
 }()
 

@@ -63,6 +63,12 @@ type App struct {
 	started  time.Time
 	socket   *socket
 
+	summary struct { // of the pulls, for /readyz?verbose
+		sync.Mutex
+		text string
+		at   time.Time
+	}
+
 	workers sync.WaitGroup
 	stop    context.CancelFunc // ends the workers
 	failed  chan error         // the first reason to end by itself

@@ -83,7 +83,7 @@ type PullConfig struct {
 	SilentAfter time.Duration `yaml:"silent_after" env:"SILENT_AFTER"` // without a request from a tenant, its push counts as silent; default 2 h
 	KeepDays    int           `yaml:"keep_days" env:"KEEP_DAYS"`       // runs and their plans are kept; default 90
 	Tenants     int           `yaml:"tenants" env:"TENANTS"`           // pulled at the same time; default 4
-	CAFile      string        `yaml:"ca_file" env:"CA_FILE"`           // PEM of certificates that are trusted beside the system's, for a custom cloud
+	CAFile      string        `yaml:"ca_file" env:"CA_FILE"`           // PEM of certificates that are trusted beside the system's: of a custom cloud, or of a proxy that inspects
 }
 
 // SecretsConfig names the keys that seal secrets at rest.

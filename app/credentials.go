@@ -50,21 +50,26 @@ func (a *admin) setCredential(ctx context.Context, by directory.Actor, in Creden
 	case t.DirectoryID == "":
 		return out, fail(directory.Invalid, "directoryId", "the directory of tenant %s is not known; set its Directory (tenant) ID with: bizzscim tenant set %s --directory-id ID", t.Name, t.Name)
 	}
-	if secret != nil {
-		if c.Sealed, err = a.secrets.seal(ctx, &c, secret); err != nil {
-			return out, err
+	keep := func(sealed string) error {
+		c.Sealed = sealed
+		if in.ClientID != "" {
+			_, err := a.service.SetTenant(ctx, by, t.ID, func(t *directory.Tenant) error {
+				t.Graph.ClientID = in.ClientID
+				return nil
+			})
+			if err != nil {
+				return err
+			}
 		}
+		_, err := a.service.SetCredential(ctx, by, c)
+		return err
 	}
-	if in.ClientID != "" {
-		_, err := a.service.SetTenant(ctx, by, t.ID, func(t *directory.Tenant) error {
-			t.Graph.ClientID = in.ClientID
-			return nil
-		})
-		if err != nil {
-			return out, err
-		}
+	if secret == nil {
+		err = keep("")
+	} else {
+		err = a.secrets.seal(ctx, &c, secret, keep)
 	}
-	if _, err := a.service.SetCredential(ctx, by, c); err != nil {
+	if err != nil {
 		return out, err
 	}
 	return a.credentialOf(ctx, t)

@@ -131,16 +131,21 @@ func viewUser(n *names, a *directory.Account) (User, error) {
 	return out, nil
 }
 
+// find finds the account that is meant.
+func (r *UserRef) find(sn *directory.Snapshot) (*directory.Account, error) {
+	if r.Tenant == "" {
+		return findAccount(sn, nil, r.Ref)
+	}
+	tenant, err := findTenant(sn, r.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	return findAccount(sn, tenant, r.Ref)
+}
+
 func (a *admin) showUser(ctx context.Context, _ directory.Actor, in UserRef) (User, error) {
 	return view(ctx, a.service, func(sn *directory.Snapshot) (User, error) {
-		var tenant *directory.Tenant
-		if in.Tenant != "" {
-			var err error
-			if tenant, err = findTenant(sn, in.Tenant); err != nil {
-				return User{}, err
-			}
-		}
-		account, err := findAccount(sn, tenant, in.Ref)
+		account, err := in.find(sn)
 		if err != nil {
 			return User{}, err
 		}

@@ -18,7 +18,8 @@ var (
 	CredentialList   = Operation[CredentialFilter, List[Credential]]{"credential.list"}
 	SecretsRotate    = Operation[SecretsRotation, SecretsResult]{"secrets.rotate"}
 
-	AccountProtect = Operation[Protection, User]{"account.protect"}
+	AccountProtect      = Operation[Protection, User]{"account.protect"}
+	AccessAdministrator = Operation[AdministratorInput, Access]{"access.administrator"}
 )
 
 // SyncInput asks for a pull of an environment now.
@@ -30,34 +31,35 @@ type SyncInput struct {
 
 // Run is one pull of an environment.
 type Run struct {
-	ID          string      `json:"id"`
-	Environment Named       `json:"environment"`
-	Tenant      *Named      `json:"tenant,omitempty"`
-	Trigger     string      `json:"trigger"` // schedule, manual, allow
-	By          string      `json:"by,omitempty"`
-	Preview     bool        `json:"preview"`
-	Restore     bool        `json:"restore"`
-	State       string      `json:"state"`           // running, complete, preview, quarantined, allowed, discarded, superseded, failed, cancelled, interrupted
-	Stage       string      `json:"stage,omitempty"` // read, plan, confirm, apply
-	Done        int         `json:"done"`            // of the stage
-	Total       int         `json:"total"`           // of the stage; 0: not known
-	Started     time.Time   `json:"started"`
-	Ended       *time.Time  `json:"ended,omitempty"`
-	PushSilent  bool        `json:"pushSilent"` // push did nothing for long: what the pull found is not its drift
-	Drift       int         `json:"drift"`      // people whom push has left other than the directory says
-	Groups      []GroupRead `json:"groups"`
-	Pages       int         `json:"pages"`
-	Requests    int         `json:"requests"`
-	Retries     int         `json:"retries"`
-	Units       int         `json:"units"` // resource units that Graph counted
-	Counts      Counts      `json:"counts"`
-	Hash        string      `json:"hash,omitempty"`    // of what is held back; an approval is bound to it
-	Reasons     []string    `json:"reasons,omitempty"` // why it was quarantined
-	Notes       []string    `json:"notes,omitempty"`
-	PlanOf      string      `json:"planOf,omitempty"` // the waiting run that keeps what this one holds: the same plan
-	Deactivated []Affected  `json:"deactivated"`      // without a person's approval
-	Error       *RunError   `json:"error,omitempty"`
-	Approval    *Approval   `json:"approval,omitempty"` // that this run used
+	ID           string      `json:"id"`
+	Environment  Named       `json:"environment"`
+	Tenant       *Named      `json:"tenant,omitempty"`
+	Trigger      string      `json:"trigger"` // schedule, manual, allow
+	By           string      `json:"by,omitempty"`
+	Preview      bool        `json:"preview"`
+	Restore      bool        `json:"restore"`
+	State        string      `json:"state"`           // running, complete, preview, quarantined, allowed, discarded, superseded, failed, cancelled, interrupted
+	Stage        string      `json:"stage,omitempty"` // read, plan, confirm, apply
+	Done         int         `json:"done"`            // of the stage
+	Total        int         `json:"total"`           // of the stage, by the last complete read while it reads; 0: not known
+	StageStarted *time.Time  `json:"stageStarted,omitempty"`
+	Started      time.Time   `json:"started"`
+	Ended        *time.Time  `json:"ended,omitempty"`
+	PushSilent   bool        `json:"pushSilent"` // push did nothing for long: what the pull found is not its drift
+	Drift        int         `json:"drift"`      // people whom push has left other than the directory says
+	Groups       []GroupRead `json:"groups"`
+	Pages        int         `json:"pages"`
+	Requests     int         `json:"requests"`
+	Retries      int         `json:"retries"`
+	Units        int         `json:"units"` // resource units that Graph counted
+	Counts       Counts      `json:"counts"`
+	Hash         string      `json:"hash,omitempty"`    // of what is held back; an approval is bound to it
+	Reasons      []string    `json:"reasons,omitempty"` // why it was quarantined
+	Notes        []string    `json:"notes,omitempty"`
+	PlanOf       string      `json:"planOf,omitempty"` // the waiting run that keeps what this one holds: the same plan
+	Deactivated  []Affected  `json:"deactivated"`      // without a person's approval
+	Error        *RunError   `json:"error,omitempty"`
+	Approval     *Approval   `json:"approval,omitempty"` // that this run used
 }
 
 // GroupRead is what a run read of one of the Groups to Sync.
@@ -242,6 +244,14 @@ type SecretsResult struct {
 type Protection struct {
 	UserRef
 	Protected bool `json:"protected"`
+}
+
+// AdministratorInput makes somebody who has access to an environment an administrator of it, or takes
+// that back.
+type AdministratorInput struct {
+	UserRef
+	Environment   string `json:"environment"` // Ref
+	Administrator bool   `json:"administrator"`
 }
 
 // Stops are the figures of "prevent accidental deletions".

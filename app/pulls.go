@@ -71,7 +71,7 @@ func (a *admin) viewRun(ctx context.Context, run *directory.Run) (Run, error) {
 
 func viewRun(n *names, r *directory.Run) Run {
 	out := Run{ID: r.ID.String(), Environment: n.environment(r.EnvironmentID), Trigger: string(r.Trigger), By: r.Actor.ID, Preview: r.Preview,
-		Restore: r.Restore, State: string(r.State), Stage: string(r.Stage), Done: r.Done, Total: r.Total, Started: r.Started, Ended: orNil(r.Ended),
+		Restore: r.Restore, State: string(r.State), Stage: string(r.Stage), Done: r.Done, Total: r.Total, StageStarted: orNil(r.StageStarted), Started: r.Started, Ended: orNil(r.Ended),
 		PushSilent: r.PushSilent, Drift: r.Counts.Drift(), Groups: []GroupRead{}, Pages: r.Pages, Requests: r.Requests, Retries: r.Retries, Units: r.Units,
 		Counts: Counts(r.Counts), Hash: r.Hash, Reasons: r.Reasons, Notes: r.Notes, Deactivated: []Affected{}}
 	if r.State == directory.RunRunning {
@@ -370,6 +370,18 @@ func pullState(s *pull.Status) string {
 // pullSummary says in one line how the pulls are, without a name: it is shown to everyone who asks
 // whether the server is ready.
 func (a *App) pullSummary(ctx context.Context) string {
+	a.summary.Lock()
+	defer a.summary.Unlock()
+	if now := a.options.Now(); a.summary.text == "" || now.Sub(a.summary.at).Abs() >= summaryAge {
+		a.summary.text, a.summary.at = a.summarize(ctx), now
+	}
+	return a.summary.text
+}
+
+// summaryAge is how long a summary is good: anybody may ask for it, and making it reads every environment.
+const summaryAge = 10 * time.Second
+
+func (a *App) summarize(ctx context.Context) string {
 	all, err := a.pull.Status(ctx)
 	if err != nil {
 		return "pull: its state cannot be read"
@@ -444,17 +456,7 @@ func (a *App) warnCredentials(ctx context.Context, told map[directory.ID]int) er
 }
 
 func (a *admin) protectAccount(ctx context.Context, by directory.Actor, in Protection) (User, error) {
-	account, err := view(ctx, a.service, func(sn *directory.Snapshot) (*directory.Account, error) {
-		var tenant *directory.Tenant
-		if in.Tenant != "" {
-			t, err := findTenant(sn, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			tenant = t
-		}
-		return findAccount(sn, tenant, in.Ref)
-	})
+	account, err := view(ctx, a.service, func(sn *directory.Snapshot) (*directory.Account, error) { return in.find(sn) })
 	if err != nil {
 		return User{}, err
 	}
@@ -462,4 +464,25 @@ func (a *admin) protectAccount(ctx context.Context, by directory.Actor, in Prote
 		return User{}, err
 	}
 	return a.showUser(ctx, by, UserRef{Ref: account.ID.String()})
+}
+
+func (a *admin) setAdministrator(ctx context.Context, by directory.Actor, in AdministratorInput) (Access, error) {
+	var account *directory.Account
+	env, err := view(ctx, a.service, func(sn *directory.Snapshot) (env *directory.Environment, err error) {
+		if account, err = in.find(sn); err != nil {
+			return nil, err
+		}
+		return findEnvironment(sn, in.Environment)
+	})
+	if err != nil {
+		return Access{}, err
+	}
+	access, err := a.service.SetAdministrator(ctx, by, account.ID, env.ID, in.Administrator)
+	if isNotFound(err) {
+		return Access{}, fail(directory.NotFound, "user", "%s has no access to environment %s; see: bizzscim access %q", account.UserName, env.Name, env.Name)
+	}
+	if err != nil {
+		return Access{}, err
+	}
+	return view(ctx, a.service, func(sn *directory.Snapshot) (Access, error) { return viewAccess(newNames(sn), access), nil })
 }

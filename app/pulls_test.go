@@ -225,6 +225,36 @@ func testSync(t *testing.T, p *pulled, c *Client) {
 	}
 	refused(t, c, AccountProtect, Protection{UserRef{Ref: "nobody"}, true}, "notFound", "bizzscim user list")
 
+	// The last administrator of the environment keeps the access too.
+	last := AdministratorInput{UserRef: UserRef{Ref: "person1@nordwind.example", Tenant: "acme"}, Environment: "Production", Administrator: true}
+	if x := must(t, c, AccessAdministrator, last); !x.Administrator || x.Account.Name != "person1@nordwind.example" || x.Environment.Name != "Production" {
+		t.Errorf("access %+v", x)
+	}
+	for _, x := range must(t, c, AccessList, AccessFilter{Environment: "Production"}).Items {
+		if x.Administrator != (x.Account.Name == "person1@nordwind.example") {
+			t.Errorf("access %+v", x)
+		}
+	}
+	if run := sync1(t, c, SyncInput{}); run.State != "complete" || run.Counts.Withheld != 1 || run.Counts.Deactivated != 0 || len(run.Notes) != 1 {
+		t.Errorf("run %+v", run)
+	}
+	must(t, c, EnvironmentCreate, EnvironmentInput{"Acme", "Finance"})
+	for _, bad := range []struct {
+		user, tenant, env, kind, detail string
+	}{
+		{"nobody", "", "Production", "notFound", "bizzscim user list"},
+		{"person1@nordwind.example", "nobody", "Production", "notFound", "bizzscim tenant list"},
+		{"person1@nordwind.example", "", "nothing", "notFound", "bizzscim env list"},
+		{"person1@nordwind.example", "", "Finance", "notFound", `person1@nordwind.example has no access to environment Finance; see: bizzscim access "Finance"`},
+		{"person2@nordwind.example", "", "Production", "conflict", "inactive"},
+	} {
+		refused(t, c, AccessAdministrator, AdministratorInput{UserRef{bad.user, bad.tenant}, bad.env, true}, bad.kind, bad.detail)
+	}
+	last.Administrator = false
+	if x := must(t, c, AccessAdministrator, last); x.Administrator {
+		t.Errorf("access %+v", x)
+	}
+
 	// Another group: the plan waits, and is discarded.
 	other := pulltest.GroupID(7)
 	p.d.SetGroup(other, "Nordic")
@@ -352,7 +382,7 @@ func TestRunsUnderWay(t *testing.T) {
 	if again := must(t, c, SyncStart, SyncInput{Environment: "Production"}); again.ID != run.ID {
 		t.Errorf("two runs of one environment: %s and %s", run.ID, again.ID)
 	}
-	if shown := must(t, c, RunShow, RunQuery{Ref: "Production"}); shown.Run.ID != run.ID || shown.Run.State != "running" || shown.Run.Stage != "read" {
+	if shown := must(t, c, RunShow, RunQuery{Ref: "Production"}); shown.Run.ID != run.ID || shown.Run.State != "running" || shown.Run.Stage != "read" || shown.Run.StageStarted == nil || shown.Run.StageStarted.Before(shown.Run.Started) {
 		t.Errorf("shown %+v", shown.Run)
 	}
 	if list := must(t, c, RunList, RunFilter{Environment: "Production"}); len(list.Items) != 1 || list.Items[0].Stage != "read" {
@@ -499,6 +529,7 @@ func TestPullMetricsAndHealth(t *testing.T) {
 	}
 	verbose := func(want string) {
 		t.Helper()
+		p.clock.advance(summaryAge)
 		status, body := r.get("/readyz?verbose")
 		if status != 200 || !strings.HasPrefix(body, "ok\n") || !strings.Contains(body, want) {
 			t.Errorf("%d %q, want %q", status, body, want)
@@ -513,6 +544,9 @@ func TestPullMetricsAndHealth(t *testing.T) {
 	first := sync1(t, c, SyncInput{})
 	expect("bizzscim_pull_quarantined"+labels+" 1", "bizzscim_pull_drift"+labels+" 3", "bizzscim_pull_people"+labels+" 3",
 		`bizzscim_pull_runs_total{environment="Production",environment_id="`+env.ID+`",state="quarantined"} 1`)
+	if _, body := r.get("/readyz?verbose"); !strings.Contains(body, "quarantined 0,") {
+		t.Errorf("made again at once, for anybody who asks: %q", body)
+	}
 	verbose("quarantined 1,")
 	ended(t, c, must(t, c, RunAllow, RunDecision{Ref: first.ID, Hash: first.Hash, Reason: "right"}))
 	p.clock.advance(2 * time.Hour)

@@ -78,9 +78,9 @@ func (s *secrets) fail(err error) error {
 	return &directory.Error{Kind: directory.Unavailable, Field: "secrets", Detail: s.reason(err)}
 }
 
-// seal seals the secret of a credential. The key file is made when there is none and nothing was
+// seal seals the secret of a credential and hands it to keep, with no rotation in between. The key file is made when there is none and nothing was
 // sealed before: a new one beside secrets that it does not open would hide that the old one is lost.
-func (s *secrets) seal(ctx context.Context, c *directory.Credential, plain []byte) (string, error) {
+func (s *secrets) seal(ctx context.Context, c *directory.Credential, plain []byte, keep func(sealed string) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ring, err := s.ring()
@@ -88,9 +88,9 @@ func (s *secrets) seal(ctx context.Context, c *directory.Credential, plain []byt
 		ring, err = s.create(ctx, c)
 	}
 	if err != nil {
-		return "", s.fail(err)
+		return s.fail(err)
 	}
-	return ring.Seal(plain, place(c)), nil
+	return keep(ring.Seal(plain, place(c)))
 }
 
 func (s *secrets) create(ctx context.Context, c *directory.Credential) (*vault.Keyring, error) {

@@ -171,6 +171,9 @@ func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant
 	if err := checkTenant(&t); err != nil {
 		return nil, err
 	}
+	if err := mayPoint(by, Graph{}, t.Graph); err != nil {
+		return nil, err
+	}
 	err := s.update(ctx, by, func(c *change) error {
 		t.ID, t.Created = s.newID(), c.now
 		if err := c.checkOrganizations(t.OrganizationIDs); err != nil {
@@ -188,6 +191,19 @@ func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant
 		return nil, err
 	}
 	return &t, nil
+}
+
+// mayPoint refuses the hosts of a custom cloud from anybody but an operator: the server sends
+// requests there, with proofs of its own.
+func mayPoint(by Actor, before, after Graph) error {
+	same := before.Cloud == after.Cloud && before.LoginURL == after.LoginURL && before.GraphURL == after.GraphURL
+	if same || after.LoginURL == "" && after.GraphURL == "" {
+		return nil
+	}
+	if err := require(by, RoleOperator); err != nil {
+		return failf(Forbidden, "cloud", "an operator alone may name the hosts of a custom cloud")
+	}
+	return nil
 }
 
 func (c *change) checkOrganizations(ids []ID) error {
@@ -220,6 +236,9 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 		}
 		edited.ID, edited.Name, edited.Created = before.ID, before.Name, before.Created
 		if err := checkTenant(edited); err != nil {
+			return err
+		}
+		if err := mayPoint(by, before.Graph, edited.Graph); err != nil {
 			return err
 		}
 		if err := c.checkOrganizations(edited.OrganizationIDs); err != nil {

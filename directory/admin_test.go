@@ -30,6 +30,7 @@ func TestRoles(t *testing.T) {
 	)
 	type call func(s *scene, by directory.Actor) error
 	secret := newToken("secret-new")
+	customCloud := directory.Graph{Cloud: "custom", LoginURL: "https://login.example", GraphURL: "https://graph.example/v1.0"}
 	off, periodic := false, true
 	methods := map[string]struct {
 		may string
@@ -53,6 +54,23 @@ func TestRoles(t *testing.T) {
 		}},
 		"SetTenant": {partners, func(s *scene, by directory.Actor) error {
 			_, err := s.svc.SetTenant(s.ctx, by, s.fjord, func(t *directory.Tenant) error { t.SCIM.Strict = true; return nil })
+			return err
+		}},
+		"CreateTenant in a custom cloud": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.CreateTenant(s.ctx, by, directory.Tenant{Name: "new", Graph: customCloud})
+			return err
+		}},
+		"SetTenant to a custom cloud": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetTenant(s.ctx, by, s.fjord, func(t *directory.Tenant) error { t.Graph = customCloud; return nil })
+			return err
+		}},
+		"SetTenant in a custom cloud": {partners, func(s *scene, by directory.Actor) error {
+			must(s.svc.SetTenant(s.ctx, operator, s.fjord, func(t *directory.Tenant) error { t.Graph = customCloud; return nil }))
+			_, err := s.svc.SetTenant(s.ctx, by, s.fjord, func(t *directory.Tenant) error { t.Graph.UserName = "mail"; return nil })
+			return err
+		}},
+		"SetCredential with a file of the server": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetCredential(s.ctx, by, directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "federated", TokenFile: "/run/token"})
 			return err
 		}},
 		"CreateToken": {partners, func(s *scene, by directory.Actor) error {
@@ -122,6 +140,10 @@ func TestRoles(t *testing.T) {
 			_, err := s.svc.ProtectAccount(s.ctx, by, s.ada.AccountID, true)
 			return err
 		}},
+		"SetAdministrator": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetAdministrator(s.ctx, by, s.ada.AccountID, s.production, true)
+			return err
+		}},
 		"Audit":         {anyone, nil},
 		"LogFailure":    {anyone, nil},
 		"CreateUser":    {anyone, nil},
@@ -157,7 +179,7 @@ func TestRoles(t *testing.T) {
 					t.Errorf("role %q: %v", role, err)
 				}
 				if !may {
-					if name == "RotateToken" || name == "RevokeToken" || name == "RotateClient" || name == "RevokeClient" || name == "RemoveCredential" {
+					if name == "RotateToken" || name == "RevokeToken" || name == "RotateClient" || name == "RevokeClient" || name == "RemoveCredential" || name == "SetTenant in a custom cloud" {
 						audits++ // what the operator made first
 					}
 					wantKind(t, err, directory.Forbidden)

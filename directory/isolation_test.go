@@ -318,7 +318,7 @@ var serviceActs = map[string]struct {
 	"CreateOrganization": {}, "CreateEnvironment": {}, "CreateTenant": {}, "SetTenant": {}, "CreateAccount": {}, "CreateSession": {}, "CheckSession": {},
 	"Audit": {}, "VerifyAudit": {}, "LogFailure": {}, "FinishDerivation": {}, "WorkDerivations": {},
 	// For a run or an environment that the caller has been shown to own, or for an operator.
-	"Watch": {}, "SaveRun": {}, "SaveItems": {}, "UpdatePullState": {}, "AllowRun": {}, "DiscardRun": {}, "PruneRuns": {}, "ResealCredentials": {}, "ProtectAccount": {},
+	"Watch": {}, "SaveRun": {}, "SaveItems": {}, "UpdatePullState": {}, "AllowRun": {}, "DiscardRun": {}, "PruneRuns": {}, "ResealCredentials": {}, "ProtectAccount": {}, "SetAdministrator": {},
 	"WorkOnce": {}, "View": {}, "Fold": {}, "Ready": {},
 }
 

@@ -154,11 +154,11 @@ func (n *news) tellOf(user ID, groups []ID) bool {
 // items with their outcome.
 //
 // Errors: ErrStale; an Error that wraps ErrMoved when one of them has changed since the read began;
-// Exists when a userName or e-mail address is another's; Conflict for a protected account, and while
-// the integration is off; Invalid for what Update made, and for In where the environment does not
-// count members of nested groups. After any of them nothing has changed, and the items are not
-// written. A group of Join, Leave or In that is not one of the Groups to Sync any more counts as
-// changed.
+// Exists when a userName or e-mail address is another's; Conflict for a protected account, for the
+// last active administrator of an environment, and while the integration is off; Invalid for what
+// Update made, and for In where the environment does not count members of nested groups. After any
+// of them nothing has changed, and the items are not written. A group of Join, Leave or In that is
+// not one of the Groups to Sync any more counts as changed.
 func (s *Service) Repair(ctx context.Context, scope RepairScope, people []Repair) (items []PlanItem, err error) {
 	by := scope.Run.Actor
 	by.Role, by.Channel, by.RunID = RoleDirectory, "pull", scope.Run.ID
@@ -332,7 +332,7 @@ func (p *personChange) giveUpName() error {
 // apply writes the person and everything that follows.
 func (p *personChange) apply() (PlanItem, error) {
 	p.accesses, p.sessions = nil, 0
-	for _, step := range []func() error{p.provisionNew, p.guard, p.move, p.moveIndirect, p.rewrite, p.deriveAll} {
+	for _, step := range []func() error{p.provisionNew, p.guard, p.move, p.moveIndirect, p.rewrite, p.deriveAll, p.keepAdministrator} {
 		if err := step(); err != nil {
 			return PlanItem{}, err
 		}
@@ -497,6 +497,36 @@ func (p *personChange) deriveAll() error {
 		if err := p.derive(e, account, p.after, ID{}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// keepAdministrator refuses what would take the last active administrator of an environment. The plan
+// knows that too, but it may be older than the administrators of now.
+func (p *personChange) keepAdministrator() error {
+	for _, e := range p.accesses {
+		if e.Effect != Deactivated {
+			continue
+		}
+		access, err := p.Access(e.AccountID, e.EnvironmentID)
+		if err != nil {
+			return err
+		}
+		if !access.Administrator { // most: nobody has to be looked for
+			continue
+		}
+		left, err := p.hasAdministrator(e.EnvironmentID)
+		if err != nil {
+			return err
+		}
+		if left {
+			continue
+		}
+		env, err := p.Environment(e.EnvironmentID)
+		if err != nil {
+			return err
+		}
+		return failf(Conflict, "", "the last administrator of environment %s: no pull takes that access", env.Name)
 	}
 	return nil
 }

@@ -677,6 +677,67 @@ func TestRepairProtected(t *testing.T) {
 	checkInvariants(s.world)
 }
 
+// No pull takes the last active administrator's access to an environment, by whatever way and to
+// whichever environment, also where the plan knew another one. Push may.
+func TestRepairLastAdministrator(t *testing.T) {
+	t.Parallel()
+	s := newRepairScene(t)
+	s.integrate(s.test, s.fjord, s.pilotsID)
+	s.nested(s.production)
+	bo, cy := s.createUser(s.fjord, person("bo", 2)), s.createUser(s.fjord, person("cy", 3))
+	s.add(s.pilots, bo, cy)
+	appoint := func(u *directory.User, env directory.ID, administrator bool) {
+		t.Helper()
+		if _, err := s.svc.SetAdministrator(s.ctx, operator, u.AccountID, env, administrator); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disable := func(u *directory.User) directory.Repair {
+		return s.planUpdate(s.user(u), func(p *directory.Profile) { p.Active = false })
+	}
+	refused := func(env string, people ...directory.Repair) {
+		t.Helper()
+		s.unchanged(func() {
+			items, err := s.tryRepair(s.run, people...)
+			wantKind(t, err, directory.Conflict)
+			if items != nil || errors.Is(err, directory.ErrMoved) || err == nil || err.Error() != "the last administrator of environment "+env+": no pull takes that access" {
+				t.Errorf("%+v, %v", items, err)
+			}
+		})
+	}
+
+	appoint(s.ada, s.production, true)
+	refused("production", s.planLeave(s.user(s.ada), s.pilots))
+	refused("production", disable(s.ada))
+	inside := s.plan(s.user(s.ada)) // in through a nested group alone
+	inside.In, inside.Leave = []directory.ID{s.pilots.ID}, []directory.ID{s.pilots.ID}
+	s.repair(s.run, inside)
+	s.wantState(s.ada.AccountID, s.production, "active")
+	outside := s.plan(s.user(s.ada))
+	outside.Out = inside.In
+	refused("production", outside)
+	s.repair(s.run, s.planJoin(s.user(s.ada), s.pilots), s.planLeave(s.user(bo), s.pilots)) // what takes no administrator's access
+	s.repair(s.run, s.planJoin(s.user(bo), s.pilots))
+
+	// Who is an administrator with an inactive access, or of another environment, is not one that is left.
+	appoint(bo, s.production, true)
+	appoint(cy, s.test, true)
+	s.setActive(bo, false)
+	refused("production", disable(s.ada))
+	s.setActive(bo, true)
+	refused("production", disable(s.ada), disable(bo)) // two in one transaction
+	s.repair(s.run, disable(s.ada))
+	refused("production", disable(bo))
+	refused("test", disable(cy)) // not the environment of the run
+	refused("test", s.planLeave(s.user(cy), s.pilots))
+	appoint(cy, s.test, false)
+	s.repair(s.run, disable(cy)) // an operator may take the office of the last one
+
+	s.setActive(bo, false) // push
+	s.wantState(bo.AccountID, s.production, "inactive")
+	checkInvariants(s.world)
+}
+
 // The items are written with what they are about, or not at all.
 func TestRepairFails(t *testing.T) {
 	t.Parallel()

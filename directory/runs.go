@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -63,7 +64,8 @@ type Run struct {
 	State         RunState  `json:"state"`
 	Stage         RunStage  `json:"stage,omitempty"`
 	Done          int       `json:"done"`  // of the stage
-	Total         int       `json:"total"` // of the stage; 0: not known
+	Total         int       `json:"total"` // of the stage, an estimate while it reads; 0: not known
+	StageStarted  time.Time `json:"stageStarted,omitzero"`
 	Started       time.Time `json:"started"`
 	Ended         time.Time `json:"ended,omitzero"`
 	// PushSilent says that push had been silent for so long that the pull did its work; else what
@@ -144,10 +146,11 @@ type Approval struct {
 // ApprovalLife is how long an approval may be used.
 const ApprovalLife = 24 * time.Hour
 
-// Absence is a person whom one complete read did not find in a group.
+// Absence is a person whom complete reads, each since the first, did not find in a group.
 type Absence struct {
-	UserID  ID `json:"userId"`
-	GroupID ID `json:"groupId,omitzero"` // zero: the directory said that the person is disabled
+	UserID  ID        `json:"userId"`
+	GroupID ID        `json:"groupId,omitzero"` // zero: the directory said that the person is disabled
+	Since   time.Time `json:"since,omitzero"`   // when the run of the first of these reads began
 }
 
 // PullState is what the pull remembers of an environment.
@@ -674,6 +677,9 @@ func (s *Service) SetCredential(ctx context.Context, by Actor, cred Credential) 
 	if err := require(by, RolePartner, RoleOperator); err != nil {
 		return nil, err
 	}
+	if cred.TokenFile != "" && by.Role != RoleOperator {
+		return nil, failf(Forbidden, "tokenFile", "an operator alone may name a file of the server")
+	}
 	if err := cred.check(); err != nil {
 		return nil, err
 	}
@@ -806,4 +812,50 @@ func (s *Service) ProtectAccount(ctx context.Context, by Actor, id ID, protected
 		return nil, err
 	}
 	return a, nil
+}
+
+// SetAdministrator makes an account an administrator of an environment that it has active access to,
+// or takes that back. It stays with the access while that is inactive, and counts again when it is
+// active. No pull takes the last active administrator's access to an environment; an operator may
+// take the office of the last one. Errors: Forbidden; NotFound without an access; Conflict for an
+// inactive one that would become an administrator's.
+func (s *Service) SetAdministrator(ctx context.Context, by Actor, account, environment ID, administrator bool) (*Access, error) {
+	if err := require(by, RoleOperator); err != nil {
+		return nil, err
+	}
+	var a *Access
+	err := s.update(ctx, by, func(c *change) (err error) {
+		if a, err = c.Access(account, environment); err != nil {
+			return err
+		}
+		switch {
+		case a == nil:
+			return failf(NotFound, "", "this account has no access to the environment")
+		case a.Administrator == administrator:
+			return nil
+		case administrator && !a.Active:
+			return failf(Conflict, "", "the access is inactive: it cannot become an administrator's")
+		}
+		a.Administrator = administrator
+		if err := c.putAccess(a, a.Active); err != nil {
+			return err
+		}
+		return c.audit("access.administrator", account.String(), map[string]any{"environment": environment, "administrator": administrator})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// hasAdministrator reports whether an account has active access to an environment as its administrator.
+func (s *Snapshot) hasAdministrator(environment ID) (has bool, err error) {
+	var failed error
+	err = s.EnvironmentAccesses(environment, true, ID{}, func(account ID) bool {
+		var a *Access
+		a, failed = s.Access(account, environment)
+		has = a != nil && a.Administrator
+		return !has && failed == nil
+	})
+	return has, errors.Join(failed, err)
 }

@@ -355,7 +355,7 @@ func TestCredentials(t *testing.T) {
 	if wantSame(t, "kept", kept, cred); err != nil || cred.ID == in.ID {
 		t.Errorf("%v, %v", cred.ID, err)
 	}
-	federated := must(s.svc.SetCredential(s.ctx, partner, directory.Credential{TenantID: s.harbor, Name: "graph", Kind: "federated", TokenFile: "/var/run/token"}))
+	federated := must(s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.harbor, Name: "graph", Kind: "federated", TokenFile: "/var/run/token"}))
 	again := must(s.svc.SetCredential(s.ctx, partner, directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "certificate", Sealed: "v1.sealed.key"}))
 	if again.ID == cred.ID {
 		t.Error("a replaced credential has the id of the one before")
@@ -444,6 +444,66 @@ func TestCredentials(t *testing.T) {
 		_, err := s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: number(999), Name: "graph", Kind: "secret", Sealed: "a"})
 		wantKind(t, err, directory.NotFound)
 	})
+	checkInvariants(s.world)
+}
+
+func TestSetAdministrator(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.integrate(s.test, s.fjord, s.pilotsID)
+	account := s.ada.AccountID
+	office := func(env directory.ID, want bool) {
+		t.Helper()
+		if a := s.access(account, env); a.Administrator != want {
+			t.Errorf("administrator: %v, want %v", a.Administrator, want)
+		}
+	}
+	audited := func(want string) {
+		t.Helper()
+		e := s.lastAudit()
+		if e.Action != "access.administrator" || e.Target != account.String() || string(e.Detail) != want {
+			t.Errorf("audit: %+v with %s, want %s", e, e.Detail, want)
+		}
+	}
+	before := *s.access(account, s.production)
+	s.clock.Advance(time.Hour)
+	got := must(s.svc.SetAdministrator(s.ctx, operator, account, s.production, true))
+	want := before
+	want.Administrator, want.Modified = true, s.clock.Now()
+	wantSame(t, "returned", got, &want)
+	wantSame(t, "kept", s.access(account, s.production), &want)
+	audited(`{"administrator":true,"environment":"` + s.production.String() + `"}`)
+	office(s.test, false) // one environment is meant
+
+	s.unchanged(func() {
+		must(s.svc.SetAdministrator(s.ctx, operator, account, s.production, true))
+		must(s.svc.SetAdministrator(s.ctx, operator, account, s.test, false))
+		for name, ids := range map[string][2]directory.ID{
+			"no access": {account, s.elsewhere}, "no such environment": {account, number(999)}, "no such account": {number(999), s.production},
+		} {
+			for _, administrator := range []bool{true, false} {
+				if a, err := s.svc.SetAdministrator(s.ctx, operator, ids[0], ids[1], administrator); directory.KindOf(err) != directory.NotFound || a != nil {
+					t.Errorf("%s: %+v, %v", name, a, err)
+				}
+			}
+		}
+	})
+
+	// The office stays with an inactive access, and can be taken back, not given.
+	s.setActive(s.ada, false)
+	office(s.production, true)
+	s.unchanged(func() {
+		must(s.svc.SetAdministrator(s.ctx, operator, account, s.production, true))
+		_, err := s.svc.SetAdministrator(s.ctx, operator, account, s.test, true)
+		wantKind(t, err, directory.Conflict)
+	})
+	s.setActive(s.ada, true)
+	office(s.production, true)
+	s.setActive(s.ada, false)
+	must(s.svc.SetAdministrator(s.ctx, operator, account, s.production, false))
+	office(s.production, false)
+	s.wantState(account, s.production, "inactive")
+	audited(`{"administrator":false,"environment":"` + s.production.String() + `"}`)
 	checkInvariants(s.world)
 }
 

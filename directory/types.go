@@ -189,7 +189,7 @@ type Access struct {
 	Language      string
 	Locale        string
 	Active        bool
-	Administrator bool
+	Administrator bool // of the environment, while the access is active
 	Menus         []string
 	Created       time.Time
 	Modified      time.Time

@@ -20,7 +20,7 @@ func (j *job) apply(ctx context.Context) error {
 	for _, b := range batches {
 		total += len(b)
 	}
-	j.a.stage(directory.StageApply, total)
+	j.stage(directory.StageApply, total)
 	scope := directory.RepairScope{Run: j.a.show(), Integration: j.env.Integration, Watch: j.t.watch}
 	g, work := errgroup.WithContext(ctx)
 	g.SetLimit(j.Settings.Workers)

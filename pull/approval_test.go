@@ -71,17 +71,43 @@ func TestApproval(t *testing.T) {
 	}
 }
 
+// Another environment that syncs the group would lose its accesses too: that is another plan.
+func TestApprovalIsOfTheEnvironmentsThatLose(t *testing.T) {
+	w := pushed(t, 30)
+	w.leave(1, 1, 11)
+	run := w.sync()
+	w.is(run, directory.RunQuarantined)
+	second := w.newEnv("Second", w.tenant, 1)
+	if n := w.activeAccesses(second); n != 30 {
+		t.Fatalf("%d have access to the second environment", n)
+	}
+	again := w.sync()
+	if again.Hash == run.Hash || !again.PlanOf.IsZero() {
+		t.Error("the plan that takes more is the same one")
+	}
+	if _, err := w.r.Allow(w.ctx, operator, run.ID, run.Hash, "for one environment"); directory.KindOf(err) != directory.Conflict {
+		t.Errorf("the plan before can be allowed: %v", err)
+	}
+	if n := w.activeAccesses(second); n != 30 {
+		t.Errorf("%d have access to the second environment", n)
+	}
+}
+
 // An approval is good for one plan, once.
 func TestApprovalIsUsedUp(t *testing.T) {
-	for _, how := range []string{"complete", "cancelled", "failed"} {
+	for _, how := range []string{"complete", "cancelled", "cancelled while it reads", "failed"} {
 		t.Run(how, func(t *testing.T) {
 			w := pushed(t, 30)
 			w.leave(1, 1, 11)
 			run := w.sync()
 			switch how {
-			case "cancelled":
+			case "cancelled", "cancelled while it reads":
+				op, when := pulltest.OpConfirm, pulltest.After
+				if how != "cancelled" {
+					op, when = pulltest.OpMembers, pulltest.Before
+				}
 				w.src.Hook(func(c pulltest.Call) {
-					if c.Op == pulltest.OpConfirm && c.When == pulltest.After {
+					if c.Op == op && c.When == when {
 						must(w.r.Cancel(w.ctx, operator, must(w.r.Status(w.ctx))[0].Running.ID))
 					}
 				})
@@ -94,7 +120,7 @@ func TestApprovalIsUsedUp(t *testing.T) {
 			}
 			end := w.allow(run)
 			w.src.Hook(nil)
-			if string(end.State) != how || w.state(w.env).Approval != nil {
+			if !strings.HasPrefix(how, string(end.State)) || w.state(w.env).Approval != nil {
 				t.Fatalf("the run is %s, the approval %+v", end.State, w.state(w.env).Approval)
 			}
 			if how == "complete" { // the same people once more

@@ -153,17 +153,19 @@ func sorted(m map[directory.ID]int) []directory.ID {
 	for id := range m {
 		ids = append(ids, id)
 	}
-	slices.SortFunc(ids, func(a, b directory.ID) int { return slices.Compare(a[:], b[:]) })
+	slices.SortFunc(ids, compareIDs)
 	return ids
 }
 
-// hash is the SHA-256 of everything that is held back: whom, what, from which to which value, and
-// under which settings. Two reads that ask for the same have the same hash, whenever they were made.
+func compareIDs(a, b directory.ID) int { return slices.Compare(a[:], b[:]) }
+
+// hash is the SHA-256 of everything that is held back: whom, what, from which to which value, whose
+// access goes, and under which settings. Two reads that ask for the same have the same hash, whenever they were made.
 func (p *plan) hash(f *facts, v *verdict) string {
 	var lines []string
 	for _, e := range p.entries {
 		if p.touched(v, e) {
-			lines = append(lines, string(encode([]any{e.Kind, e.ObjectID, e.UserID, e.Changes, e.leave, e.out, p.objects(e)})))
+			lines = append(lines, string(encode([]any{e.Kind, e.ObjectID, e.UserID, e.Changes, e.leave, e.out, p.objects(e), slices.SortedFunc(slices.Values(e.takes), compareIDs)})))
 		}
 	}
 	slices.Sort(lines)

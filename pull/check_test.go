@@ -2,6 +2,7 @@ package pull_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -211,6 +212,68 @@ func TestDeletedLeaversAndAnotherEnvironment(t *testing.T) {
 	if n := run.Deactivations[finance.String()]; n != 2 {
 		t.Errorf("the run counts %d for Finance, want 2", n)
 	}
+}
+
+// No environment loses its last administrator by a run of another one: who leaves a group that both
+// sync stays, and a leaver whom the directory has deleted is a leaver, and not inactive everywhere.
+func TestLastAdministratorOfAnotherEnvironment(t *testing.T) {
+	const note = "1 people would have lost their access but are protected"
+	t.Run("of the same group", func(t *testing.T) {
+		w := newWorld(t)
+		w.people(1, 1, 30)
+		finance := w.newEnv("Finance", w.tenant, 1)
+		w.settle()
+		w.settleEnv(finance)
+		w.appoint(1, finance)
+		w.leave(1, 1, 2)
+		for range 2 {
+			run := w.sync()
+			w.is(run, directory.RunComplete)
+			if !strings.Contains(w.show(run), "revoke person1@nordwind.example withheld (in none of the Groups to Sync any more): the last administrator of environment Finance: no pull takes that access; make somebody else one first") {
+				t.Errorf("the plan is\n%s", w.show(run))
+			}
+			if !slices.Contains(run.Notes, note) || run.Counts.Withheld != 1 {
+				t.Errorf("%q, %+v", run.Notes, run.Counts)
+			}
+			w.consistent(run)
+			if !w.hasAccess(1, w.env) || !w.hasAccess(1, finance) || w.hasAccess(2, finance) {
+				t.Errorf("the accesses are wrong")
+			}
+		}
+		w.appoint(3, finance) // somebody else, and the next run goes on
+		w.is(w.sync(), directory.RunComplete)
+		if w.hasAccess(1, w.env) || w.hasAccess(1, finance) {
+			t.Errorf("person 1 has access")
+		}
+		w.nothingToDo()
+	})
+	t.Run("of another group", func(t *testing.T) {
+		w := newWorld(t)
+		w.dir.SetGroup(pulltest.GroupID(2), "Finance")
+		w.people(1, 1, 30)
+		w.people(2, 1, 30)
+		finance := w.newEnv("Finance", w.tenant, 2)
+		w.settle()
+		w.settleEnv(finance)
+		w.appoint(1, finance)
+		w.appoint(2, finance)
+		for n := 1; n <= 3; n++ {
+			w.dir.Delete(pulltest.ID(n))
+		}
+		run := w.sync()
+		w.is(run, directory.RunComplete)
+		w.plan(run, wanted{directory.ItemDeactivate, directory.OutcomeApplied, "no such user"}, wanted{directory.ItemDeactivate, directory.OutcomeApplied, "no such user"},
+			wanted{directory.ItemRevoke, directory.OutcomeApplied, "no such user"})
+		w.consistent(run)
+		if w.activeAccesses(w.env) != 27 || w.activeAccesses(finance) != 28 || w.hasAccess(1, finance) == w.hasAccess(2, finance) || w.hasAccess(3, finance) {
+			t.Errorf("%d and %d accesses", w.activeAccesses(w.env), w.activeAccesses(finance))
+		}
+		run = w.syncEnv(finance) // which knows the last one by itself
+		w.plan(run, wanted{directory.ItemRevoke, directory.OutcomeWithheld, "the last administrator of environment Finance"})
+		if !slices.Contains(run.Notes, note) {
+			t.Errorf("%q", run.Notes)
+		}
+	})
 }
 
 // A group loses many, all of whom are in another group of the environment: nobody loses access, and

@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
 )
@@ -21,6 +22,31 @@ func (e *entry) absences() (list []directory.Absence) {
 	return list
 }
 
+// apartInterval is the part of the interval that two complete reads have to lie apart to decide
+// without a point read: what answers the lists may be minutes behind, and then two reads at once are one.
+const apartInterval = 2.0 / 3
+
+// since is when the first of the complete reads in a row began that saw an absence, this one's where
+// it is the first.
+func (j *job) since(before map[directory.Absence]time.Time, list []directory.Absence) []directory.Absence {
+	for i, a := range list {
+		var ok bool
+		if list[i].Since, ok = before[a]; !ok {
+			list[i].Since = j.began
+		}
+	}
+	return list
+}
+
+// seenBefore are the absences that the complete read before this one saw.
+func (j *job) seenBefore() map[directory.Absence]time.Time {
+	before := make(map[directory.Absence]time.Time, len(j.state.Absent))
+	for _, a := range j.state.Absent {
+		before[directory.Absence{UserID: a.UserID, GroupID: a.GroupID}] = a.Since
+	}
+	return before
+}
+
 // confirm makes sure of everyone whose access would go, and of everyone whom push has deleted: by a
 // point read, or by the complete read before this one.
 func (j *job) confirm(ctx context.Context) error {
@@ -33,14 +59,14 @@ func (j *job) confirm(ctx context.Context) error {
 	if len(doubtful) == 0 {
 		return nil
 	}
-	j.a.stage(directory.StageConfirm, len(doubtful))
+	j.stage(directory.StageConfirm, len(doubtful))
 	answers, err := j.ask(ctx, doubtful)
 	if err != nil {
 		return err
 	}
 	before := map[directory.Absence]bool{}
-	for _, a := range j.state.Absent {
-		before[a] = true
+	for a, since := range j.seenBefore() {
+		before[a] = j.began.Sub(since) >= time.Duration(float64(j.Settings.Interval)*apartInterval)
 	}
 	var gone []*entry
 	for _, e := range doubtful {
@@ -52,7 +78,6 @@ func (j *job) confirm(ctx context.Context) error {
 		case ok && !e.UserID.IsZero() && !e.disable && (!answer.Found || !answer.Enabled):
 			gone = append(gone, e)
 		}
-		j.a.advance(1)
 	}
 	if err := j.disableInstead(ctx, gone); err != nil {
 		return err
@@ -64,6 +89,9 @@ func (j *job) confirm(ctx context.Context) error {
 		return e.Outcome != directory.OutcomeWaiting && !e.needs
 	}))
 }
+
+// confirmBatch is how many people are asked for before the run says how far it is: full batches of Graph's.
+const confirmBatch = 200
 
 // ask reads the people one by one. Where the directory cannot answer that, two complete reads have to
 // do.
@@ -82,18 +110,21 @@ func (j *job) ask(ctx context.Context, people []*entry) (map[directory.ID]Confir
 	}
 	slices.Sort(groups)
 	groups = slices.Compact(groups)
-	list, err := j.t.source.Confirm(ctx, ids, groups)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil {
-		j.wait = retryAfter(j.t.failed(err))
-		j.note("the directory did not answer for single people (%s): only those are done whom two complete reads in a row did not find", detailOf(err))
-		return nil, nil
-	}
-	answers := make(map[directory.ID]Confirmation, len(list))
-	for _, c := range list {
-		answers[c.ID] = c
+	answers := make(map[directory.ID]Confirmation, len(ids))
+	for some := range slices.Chunk(ids, confirmBatch) {
+		list, err := j.t.source.Confirm(ctx, some, groups)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			j.wait = retryAfter(j.t.failed(err))
+			j.note("the directory did not answer for single people (%s): only those are done whom two complete reads in a row did not find", detailOf(err))
+			return nil, nil
+		}
+		for _, c := range list {
+			answers[c.ID] = c
+		}
+		j.a.advance(len(some))
 	}
 	return answers, nil
 }

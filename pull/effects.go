@@ -36,7 +36,7 @@ func (p *planner) effects(e *entry, u *directory.User, here bool) error {
 	}
 	p.protected++
 	e.takes, e.needs = nil, false
-	e.set(directory.OutcomeWithheld, why+": no pull takes anything from it")
+	e.set(directory.OutcomeWithheld, why)
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (p *planner) protection(id directory.ID, environments []directory.ID) (stri
 		return "", err
 	}
 	if account.Protected {
-		return "the account is protected", nil
+		return "the account is protected: no pull takes anything from it", nil
 	}
 	for _, env := range environments {
 		access, err := p.sn.Access(id, env)
@@ -148,7 +148,11 @@ func (p *planner) protection(id directory.ID, environments []directory.ID) (stri
 			return "", err
 		}
 		if len(admins) == 1 && admins[id] {
-			return "this is the last administrator of the environment", nil
+			record, err := p.sn.Environment(env)
+			if err != nil {
+				return "", err
+			}
+			return "the last administrator of environment " + record.Name + ": no pull takes that access; make somebody else one first", nil
 		}
 	}
 	for _, env := range environments {

@@ -26,7 +26,7 @@ func (j *job) end(err error) {
 	state, runError := j.outcome(err)
 	// Who asks sees a run that has ended as running until its end is kept: only then can somebody
 	// decide about it.
-	j.a.edit(func(run *directory.Run) { run.Ended, run.Stage = now, "" })
+	j.a.edit(func(run *directory.Run) { run.Ended, run.Stage, run.StageStarted = now, "", time.Time{} })
 	run := j.a.show()
 	run.State, run.Error = state, runError
 	if state == directory.RunQuarantined && runError != nil {
@@ -121,6 +121,11 @@ func (j *job) remember(s *directory.PullState, run *directory.Run, err error, no
 		j.dropApproval(s)
 		if run.PlanOf.IsZero() {
 			s.Quarantined = run.ID
+		}
+	case directory.RunCancelled:
+		// Who cancels a run that was allowed does not want it done by the next one.
+		if s.Approval != nil && !s.Approval.Given.After(run.Started) {
+			s.Approval = nil
 		}
 	case directory.RunInterrupted:
 		s.Next = time.Time{}

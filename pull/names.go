@@ -168,6 +168,9 @@ func (p *planner) twin(person *Person) (string, error) {
 // deleted user's name is freed; a name that an active user keeps is a conflict. Who does not get a
 // new name gives none up, so it is looked at again after each clash.
 func (p *planner) resolveNames() error {
+	// Who comes first gets the name, and one and the same plan has the same numbers, in whatever order
+	// the directory lists people.
+	slices.SortStableFunc(p.entries, byPerson)
 	for clashed := true; clashed; {
 		clashed = false
 		giving, taking := p.givers(), map[string]*entry{}

@@ -208,7 +208,7 @@ func isIn(rows []membership, n uint16, indirect bool) bool {
 	return slices.ContainsFunc(rows, func(m membership) bool { return m.n == n && m.indirect == indirect })
 }
 
-// finish numbers the entries. What takes something away comes last.
+// finish numbers the entries, which resolveNames has sorted. What takes something away comes last.
 func (p *planner) finish() {
 	slices.SortStableFunc(p.entries, func(a, b *entry) int { return order(a) - order(b) })
 	for i, e := range p.entries {
@@ -222,6 +222,14 @@ func (p *planner) finish() {
 	note(p.guests, "%d guests are left as they are: guests are excluded from the pull of this environment")
 	note(p.unknownID, "%d users have no known object id: the pull takes nothing from them; map objectId to externalId in the provisioning mappings")
 	note(p.protected, "%d people would have lost their access but are protected")
+}
+
+// byPerson orders entries by object id and user id, those of users whom we have first.
+func byPerson(a, b *entry) int {
+	if a.UserID.IsZero() != b.UserID.IsZero() {
+		return bytes.Compare(b.UserID[:], a.UserID[:])
+	}
+	return cmp.Or(bytes.Compare(a.ObjectID[:], b.ObjectID[:]), bytes.Compare(a.UserID[:], b.UserID[:]))
 }
 
 func order(e *entry) int {

@@ -55,6 +55,14 @@ func (w *world) plan(run *directory.Run, want ...wanted) {
 	}
 }
 
+// appoint makes a person an administrator of an environment.
+func (w *world) appoint(n int, env directory.ID) {
+	w.Helper()
+	if _, err := w.svc.SetAdministrator(w.ctx, operator, w.userOf(n).AccountID, env, true); err != nil {
+		w.Fatalf("SetAdministrator: %v", err)
+	}
+}
+
 func setPerson(w *world, n int, fn func(*pull.Person)) { w.dir.Change(pulltest.ID(n), fn) }
 
 func TestPlans(t *testing.T) {
@@ -242,6 +250,45 @@ func TestPlans(t *testing.T) {
 			must(w.svc.ProtectAccount(w.ctx, operator, w.userOf(1).AccountID, true))
 			w.dir.Remove(g1, pulltest.ID(1))
 		}, item(directory.ItemRevoke, directory.OutcomeWithheld, "the account is protected"), 0, func(w *world) { w.access(1, true) }, true},
+		{"the only administrator", func(w *world) {
+			w.appoint(1, w.env)
+			w.dir.Remove(g1, pulltest.ID(1))
+		}, item(directory.ItemRevoke, directory.OutcomeWithheld, "the last administrator of environment Production: no pull takes that access"), 0, func(w *world) { w.access(1, true) }, true},
+		{"the only administrator is disabled", func(w *world) {
+			w.appoint(1, w.env)
+			setPerson(w, 1, func(p *pull.Person) { p.Enabled = false })
+		}, item(directory.ItemDeactivate, directory.OutcomeWithheld, "the last administrator of environment Production"), 0, func(w *world) { w.access(1, true) }, true},
+		{"one of two administrators", func(w *world) {
+			w.appoint(1, w.env)
+			w.appoint(2, w.env)
+			w.dir.Remove(g1, pulltest.ID(1))
+		}, item(directory.ItemRevoke, directory.OutcomeApplied, "not in the group"), 1, func(w *world) { w.access(1, false) }, false},
+		{"both administrators", func(w *world) {
+			w.appoint(1, w.env)
+			w.appoint(2, w.env)
+			w.leave(1, 1, 2)
+		}, []wanted{{directory.ItemRevoke, directory.OutcomeApplied, "not in the group"}, {directory.ItemRevoke, directory.OutcomeWithheld, "the last administrator"}}, 1, func(w *world) {
+			if w.hasAccess(1, w.env) == w.hasAccess(2, w.env) {
+				w.Errorf("not exactly one of both stays")
+			}
+		}, true},
+		{"both administrators, one of them protected", func(w *world) {
+			w.appoint(1, w.env)
+			w.appoint(2, w.env)
+			must(w.svc.ProtectAccount(w.ctx, operator, w.userOf(1).AccountID, true))
+			w.leave(1, 1, 2)
+		}, []wanted{{directory.ItemRevoke, directory.OutcomeWithheld, "the account is protected"}, {directory.ItemRevoke, directory.OutcomeApplied, "not in the group"}}, 1, func(w *world) { w.access(1, true); w.access(2, false) }, true},
+		{"an administrator beside one whose access is inactive", func(w *world) {
+			w.appoint(1, w.env)
+			w.appoint(2, w.env)
+			w.pushUpdate(w.userOf(2).ID, func(p *directory.Profile) { p.Active = false })
+			setPerson(w, 2, func(p *pull.Person) { p.Enabled = false })
+			w.dir.Remove(g1, pulltest.ID(1))
+		}, item(directory.ItemRevoke, directory.OutcomeWithheld, "the last administrator"), 0, func(w *world) { w.access(1, true) }, true},
+		{"the only administrator has another name", func(w *world) {
+			w.appoint(1, w.env)
+			setPerson(w, 1, func(p *pull.Person) { p.DisplayName = "Another" })
+		}, item(directory.ItemUpdate, directory.OutcomeApplied, ""), 1, func(w *world) { w.access(1, true) }, false},
 		{"another group of the environment instead", func(w *world) {
 			w.dir.SetGroup(g2, "Support")
 			w.integrate(w.env, directory.IntegrationInput{Groups: groupIDs(1, 2)})

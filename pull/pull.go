@@ -31,7 +31,7 @@ type Options struct {
 	Connect   Connector                                   // nil: this program cannot pull
 	Open      func(*directory.Credential) ([]byte, error) // the secret of a credential
 	Resources func(*directory.Tenant) (Resources, error)  // of a tenant's schemas
-	Roots     *x509.CertPool                              // trusted besides the system's, for a custom cloud; nil: none
+	Roots     *x509.CertPool                              // trusted besides the system's, whatever the cloud; nil: none
 	Now       func() time.Time                            // default time.Now
 	NewID     func() directory.ID                         // time-ordered, unique
 	Random    func() float64                              // in [0,1); default math/rand
@@ -216,11 +216,15 @@ func (r *Reconciler) mayRun(ctx context.Context, environment directory.ID, o Syn
 		case in.Paused && !o.Preview:
 			return &directory.Error{Kind: directory.Conflict, Detail: "the pull of this environment is paused: resume it first, or ask for a preview"}
 		}
-		state, err := sn.PullState(environment)
+		envs, err := sn.Environments(directory.ID{})
 		if err != nil {
 			return err
 		}
-		if until := notBefore(state, r.now()); !until.IsZero() {
+		waits, err := tenantWaits(sn, envs, r.now())
+		if err != nil {
+			return err
+		}
+		if until := waits[env.Integration.TenantID]; !until.IsZero() {
 			return &directory.Error{Kind: directory.RateLimited, Detail: "Microsoft Graph asked to wait until " + until.Format(time.RFC3339)}
 		}
 		return nil
@@ -244,6 +248,26 @@ func notBefore(state *directory.PullState, now time.Time) time.Time {
 		return time.Time{}
 	}
 	return state.NotBefore
+}
+
+// tenantWaits is until when Graph has asked each tenant to wait. Graph counts what an application asks
+// for in a tenant, so what one environment was told holds for all of that tenant.
+func tenantWaits(sn *directory.Snapshot, envs []*directory.Environment, now time.Time) (map[directory.ID]time.Time, error) {
+	waits := map[directory.ID]time.Time{}
+	for _, env := range envs {
+		tenant := env.Integration.TenantID
+		if tenant.IsZero() {
+			continue
+		}
+		state, err := sn.PullState(env.ID)
+		if err != nil {
+			return nil, err
+		}
+		if until := notBefore(state, now); until.After(waits[tenant]) {
+			waits[tenant] = until
+		}
+	}
+	return waits, nil
 }
 
 // Show returns a run: how far it is while it is under way, else as it was kept.
@@ -346,11 +370,13 @@ func (a *activeRun) edit(fn func(*directory.Run)) {
 	fn(&a.run)
 }
 
-func (a *activeRun) stage(s directory.RunStage, total int) {
-	a.edit(func(run *directory.Run) { run.Stage, run.Done, run.Total = s, 0, total })
+func (a *activeRun) advance(n int) {
+	a.edit(func(run *directory.Run) {
+		if run.Done += n; run.Total > 0 {
+			run.Total = max(run.Total, run.Done) // that of a read is an estimate
+		}
+	})
 }
-
-func (a *activeRun) advance(n int) { a.edit(func(run *directory.Run) { run.Done += n }) }
 
 // claim makes a run of an environment. before is the run that it has to wait for, nil for none.
 // a is nil where one of those that there are does instead: before is that one. An approval needs a

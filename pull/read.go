@@ -91,7 +91,6 @@ func (t *tick) close() {
 // read reads the groups of an environment, those that another run of the tick has read from memory.
 func (t *tick) read(ctx context.Context, a *activeRun, in directory.Integration) (*reading, error) {
 	r := &reading{}
-	a.stage(directory.StageRead, 0)
 	if t.later != nil {
 		return nil, t.later
 	}
@@ -111,7 +110,7 @@ func (t *tick) read(ctx context.Context, a *activeRun, in directory.Integration)
 		r.add(g.people, uint16(n), true)
 	}
 	a.edit(func(run *directory.Run) {
-		run.Groups = nil
+		run.Groups, run.Counts.People = nil, len(r.people)
 		for _, g := range r.groups {
 			run.Groups = append(run.Groups, directory.GroupRead{ObjectID: g.object, Name: g.name, People: g.people, Nested: len(g.nested), Shared: g.shared})
 		}

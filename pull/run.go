@@ -46,6 +46,7 @@ type job struct {
 	*Reconciler
 	a        *activeRun
 	t        *tick
+	began    time.Time
 	env      *directory.Environment
 	tenant   *directory.Tenant
 	cred     *directory.Credential
@@ -58,6 +59,7 @@ type job struct {
 	facts    *facts
 	verdict  verdict
 	absent   []directory.Absence // those whom this read did not find
+	expected int                 // people, by the last complete read; 0: there was none
 	wait     time.Duration       // that the directory asked for in the middle of the run
 }
 
@@ -66,8 +68,8 @@ func (r *Reconciler) make(a *activeRun, t *tick, err error) {
 	defer r.release(a)
 	ctx, cancel := context.WithTimeoutCause(a.ctx, r.Settings.Deadline, errDeadline)
 	defer cancel()
-	a.edit(func(run *directory.Run) { run.Started = r.now() })
-	j := &job{Reconciler: r, a: a, t: t}
+	j := &job{Reconciler: r, a: a, t: t, began: r.now()}
+	a.edit(func(run *directory.Run) { run.Started = j.began })
 	if err == nil {
 		err = guarded(func() error { return j.work(ctx) })
 	}
@@ -87,6 +89,12 @@ func guarded(fn func() error) (err error) {
 	return fn()
 }
 
+// stage begins a stage of that many people; 0: not known.
+func (j *job) stage(s directory.RunStage, total int) {
+	now := j.now()
+	j.a.edit(func(run *directory.Run) { run.Stage, run.StageStarted, run.Done, run.Total = s, now, 0, total })
+}
+
 func (j *job) work(ctx context.Context) error {
 	if err := j.load(ctx); err != nil {
 		return err
@@ -97,6 +105,7 @@ func (j *job) work(ctx context.Context) error {
 	if err := j.connect(ctx); err != nil {
 		return err
 	}
+	j.stage(directory.StageRead, j.expected)
 	read, err := j.t.read(ctx, j.a, j.env.Integration)
 	if err != nil {
 		return err
@@ -133,6 +142,9 @@ func (j *job) load(ctx context.Context) error {
 		if j.state, err = sn.PullState(j.env.ID); err != nil {
 			return err
 		}
+		if j.expected, err = lastPeople(sn, j.env.ID); err != nil {
+			return err
+		}
 		seen, err := sn.PushSeen(j.tenant.ID)
 		if err != nil {
 			return err
@@ -152,6 +164,18 @@ func (j *job) load(ctx context.Context) error {
 		j.resource, err = j.Resources(j.tenant)
 		return err
 	})
+}
+
+// lastPeople is how many people the last complete read of an environment found; 0 where none of the
+// latest runs has read so far.
+func lastPeople(sn *directory.Snapshot, environment directory.ID) (people int, err error) {
+	seen := 0
+	err = sn.Runs(environment, func(run *directory.Run) bool {
+		people = run.Counts.People
+		seen++
+		return len(run.Groups) == 0 && seen < lookBack // groups are kept once all of them are read
+	})
+	return people, err
 }
 
 // CredentialName is the name of the credential that a tenant's pull uses.
@@ -212,7 +236,7 @@ func cloudOf(g directory.Graph) Cloud {
 
 // makePlan plans and checks.
 func (j *job) makePlan(ctx context.Context, read *reading) error {
-	j.a.stage(directory.StagePlan, len(read.people))
+	j.stage(directory.StagePlan, len(read.people))
 	p := &planner{plan: &plan{}, tenant: j.tenant, read: read, restore: j.restore, fold: j.Service.Fold, resource: j.resource}
 	f := &facts{state: j.state, settings: j.settings, restore: j.restore, now: j.now(), active: map[directory.ID]int64{},
 		recent: map[directory.ID]int{}, stops: map[directory.ID]directory.Stops{}, names: map[directory.ID]string{}}
@@ -309,12 +333,12 @@ const itemBatch = 500
 // keepPlan marks what is held back, and writes the plan before anything of it is applied. An
 // approval is used up here, whatever becomes of the run.
 func (j *job) keepPlan(ctx context.Context) error {
-	p := j.plan
+	p, before := j.plan, j.seenBefore()
 	for _, e := range p.entries {
 		if e.Outcome == directory.OutcomePlanned {
 			e.held = j.a.options.Preview || !j.verdict.approved && p.touched(&j.verdict, e)
 			if e.needs {
-				j.absent = append(j.absent, e.absences()...)
+				j.absent = append(j.absent, j.since(before, e.absences())...)
 			}
 		}
 	}

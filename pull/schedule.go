@@ -110,7 +110,7 @@ func (r *Reconciler) recover(ctx context.Context) error {
 		return err
 	}
 	for _, run := range left {
-		run.State, run.Ended, run.Stage = directory.RunInterrupted, r.now(), ""
+		run.State, run.Ended, run.Stage, run.StageStarted = directory.RunInterrupted, r.now(), "", time.Time{}
 		err := r.Service.SaveRun(ctx, run, func(s *directory.PullState) {
 			if !run.Preview {
 				s.LastRun, s.Next = run.ID, time.Time{}
@@ -136,6 +136,10 @@ func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[dire
 		if err != nil {
 			return err
 		}
+		waits, err := tenantWaits(sn, envs, now)
+		if err != nil {
+			return err
+		}
 		for _, env := range envs {
 			in := env.Integration
 			if !setUp(in) || !in.Periodic || in.Paused {
@@ -147,7 +151,7 @@ func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[dire
 				return err
 			}
 			r.warnLate(env, state, now, late)
-			at := r.at(env.ID, state, now)
+			at := r.at(env.ID, state, now, waits[in.TenantID])
 			switch {
 			case at.After(now):
 				if at.Before(next) {
@@ -170,8 +174,9 @@ func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[dire
 }
 
 // at is when an environment's next scheduled run is due. The first one of a process comes after a
-// random delay, so that a restart does not ask for everything at once.
-func (r *Reconciler) at(env directory.ID, state *directory.PullState, now time.Time) time.Time {
+// random delay, so that a restart does not ask for everything at once. until is when its tenant may ask
+// Graph again.
+func (r *Reconciler) at(env directory.ID, state *directory.PullState, now, until time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, ok := r.first[env]
@@ -190,7 +195,7 @@ func (r *Reconciler) at(env directory.ID, state *directory.PullState, now time.T
 	if state.Next.After(at) && state.Next.Sub(now) <= r.longest() {
 		at = state.Next
 	}
-	if until := notBefore(state, now); until.After(at) {
+	if until.After(at) {
 		at = until
 	}
 	return at
@@ -259,10 +264,10 @@ func (r *Reconciler) late(state *directory.PullState, now time.Time) bool {
 // Status is how the pull of one environment is.
 type Status struct {
 	Environment *directory.Environment
-	State       *directory.PullState
-	Last        *directory.Run // the last one that ended; nil: none
-	Running     *directory.Run // under way; nil: none
-	Late        bool           // no success for three intervals
+	State       *directory.PullState // NotBefore is that of the tenant: the latest of its environments
+	Last        *directory.Run       // the last one that ended; nil: none
+	Running     *directory.Run       // under way; nil: none
+	Late        bool                 // no success for three intervals
 }
 
 // Status returns how the pulls of all environments are that use a tenant.
@@ -274,6 +279,10 @@ func (r *Reconciler) Status(ctx context.Context) (all []Status, err error) {
 		if err != nil {
 			return err
 		}
+		waits, err := tenantWaits(sn, envs, now)
+		if err != nil {
+			return err
+		}
 		for _, env := range envs {
 			if !env.Integration.Enabled || env.Integration.TenantID.IsZero() {
 				continue
@@ -282,6 +291,7 @@ func (r *Reconciler) Status(ctx context.Context) (all []Status, err error) {
 			if s.State, err = sn.PullState(env.ID); err != nil {
 				return err
 			}
+			s.State.NotBefore = waits[env.Integration.TenantID]
 			s.Late = env.Integration.Periodic && !env.Integration.Paused && r.late(s.State, now)
 			if !s.State.LastRun.IsZero() {
 				if s.Last, err = sn.Run(s.State.LastRun); err != nil {

@@ -139,6 +139,41 @@ func TestBackOffAndRetryAfter(t *testing.T) {
 	})
 }
 
+// Graph counts by application and tenant: what one environment is told holds for all of the tenant.
+func TestOfATenantAllWait(t *testing.T) {
+	scheduled(t, func(w *world) {
+		no := false
+		byHand := w.newEnv("By hand", w.tenant, 1)
+		other := w.newEnv("Of another tenant", w.newTenant("other"), 1)
+		for _, env := range []directory.ID{w.env, byHand, other} {
+			if run := w.syncEnv(env); run.State == directory.RunQuarantined {
+				w.allow(run)
+			}
+		}
+		w.integrate(byHand, directory.IntegrationInput{Periodic: &no})
+		start := w.now()
+		defer w.work()()
+		time.Sleep(minute)
+		w.src.SetError(pulltest.OpMembers, &pull.Error{Class: pull.Throttled, Detail: "slowly", RetryAfter: time.Hour})
+		w.is(w.syncEnv(byHand), directory.RunFailed)
+		w.src.SetError(pulltest.OpMembers, nil)
+		for _, o := range []pull.SyncOptions{{}, {Preview: true}} {
+			if _, err := w.r.Sync(w.ctx, operator, w.env, o); directory.KindOf(err) != directory.RateLimited {
+				t.Errorf("%+v: %v", o, err)
+			}
+		}
+		w.is(w.syncEnv(other), directory.RunComplete)
+		for _, s := range must(w.r.Status(w.ctx)) {
+			if waits := !s.State.NotBefore.IsZero(); waits != (s.Environment.ID != other) {
+				t.Errorf("%s waits: %v", s.Environment.Name, waits)
+			}
+		}
+		time.Sleep(90 * minute)
+		w.startedAt(w.env, start, 61*minute, 76*minute)
+		w.startedAt(other, start, 16*minute, 31*minute, 46*minute, 61*minute, 76*minute)
+	})
+}
+
 // A point read that is told to wait does not spoil the run, and is kept all the same.
 func TestConfirmIsToldToWait(t *testing.T) {
 	w := pushed(t, 30)

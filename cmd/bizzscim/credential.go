@@ -240,7 +240,9 @@ func (p *program) accountCommand() *cli.Command {
 	protect := func(on bool) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error { return p.protectAccount(ctx, cmd, on) }
 	}
-	return family("account", "accounts that no directory may touch",
+	return family("account", "what no pull takes: protected accounts, the last administrator of an environment",
+		p.command("administrator", "USER ENV", "make somebody who has access to an environment an administrator of it", p.setAdministrator,
+			flags(), &cli.BoolFlag{Name: "remove", Usage: "take it back"}),
 		p.command("protect", "USER", "protect an account: a pull takes nothing from it", protect(true), flags()),
 		p.command("unprotect", "USER", "lift the protection of an account", protect(false), flags()))
 }
@@ -256,5 +258,22 @@ func (p *program) protectAccount(ctx context.Context, cmd *cli.Command, on bool)
 			return
 		}
 		fmt.Fprintf(w, "account %s is not protected any more\n", clean(u.UserName))
+	})
+}
+
+func (p *program) setAdministrator(ctx context.Context, cmd *cli.Command) error {
+	on := !cmd.Bool("remove")
+	x, err := call(ctx, p, cmd, app.AccessAdministrator, app.AdministratorInput{UserRef: app.UserRef{Ref: cmd.Args().First(), Tenant: cmd.String("tenant")},
+		Environment: cmd.Args().Get(1), Administrator: on})
+	if err != nil {
+		return err
+	}
+	return p.print(cmd, x, func(w io.Writer) {
+		user, env := clean(x.Account.Name), clean(x.Environment.Name)
+		if on {
+			fmt.Fprintf(w, "%s is an administrator of environment %s: no pull takes the access of the last one\n", user, env)
+			return
+		}
+		fmt.Fprintf(w, "%s is no administrator of environment %s any more\n", user, env)
 	})
 }

@@ -94,9 +94,9 @@ func (p *program) showUser(ctx context.Context, cmd *cli.Command) error {
 			return
 		}
 		fmt.Fprintln(w)
-		t = newTable(w, "environment", "active", "menus", "since", "last change")
+		t = newTable(w, "environment", "administrator", "active", "menus", "since", "last change")
 		for _, x := range u.Accesses {
-			t.row(x.Environment, x.Active, x.Menus, x.Created, x.Modified)
+			t.row(x.Environment, x.Administrator, x.Active, x.Menus, x.Created, x.Modified)
 		}
 		t.flush()
 	})
@@ -169,9 +169,9 @@ func (p *program) listAccesses(ctx context.Context, cmd *cli.Command) error {
 			fmt.Fprintln(w, "nobody has access yet: people of the environment's Groups to Sync get it when their directory pushes them")
 			return
 		}
-		t := newTable(w, "userName", "name", "e-mail", "active", "menus", "since", "last change")
+		t := newTable(w, "userName", "name", "e-mail", "administrator", "active", "menus", "since", "last change")
 		for _, x := range list.Items {
-			t.row(x.Account, x.Name, x.Email, x.Active, x.Menus, x.Created, x.Modified)
+			t.row(x.Account, x.Name, x.Email, x.Administrator, x.Active, x.Menus, x.Created, x.Modified)
 		}
 		t.flush()
 		more(w, list, "bizzscim access "+cmd.Args().First())

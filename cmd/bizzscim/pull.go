@@ -159,7 +159,7 @@ func writeRun(w io.Writer, r app.Run) {
 	t.row("by", beginner(r))
 	t.row("state", stateOf(r))
 	t.row("read", readOf(r))
-	if planned := counted(plannedCounts(r.Counts)); planned != "" {
+	if planned := planOf(r); planned != "" {
 		t.row("plan", planned)
 	} else if r.Error == nil && r.Ended != nil {
 		t.row("plan", "nothing differs")
@@ -219,8 +219,25 @@ func stateOf(r app.Run) string {
 	} else if r.Stage != "" {
 		s += ", " + progressOf(r, 0)
 	}
-	if r.PushSilent {
-		s += " (push was silent)"
+	return s + pushOf(r)
+}
+
+// pushOf says whether push did nothing for long, so that the pull does its work, or is at work itself.
+func pushOf(r app.Run) string {
+	switch {
+	case r.PushSilent:
+		return " (push was silent)"
+	case r.Tenant != nil: // else the run ended before it looked
+		return " (push is at work)"
+	}
+	return ""
+}
+
+// planOf says what differs: where push is at work, that is what push has missed.
+func planOf(r app.Run) string {
+	s := counted(plannedCounts(r.Counts))
+	if s != "" && r.Drift > 0 && !r.PushSilent && !r.Restore {
+		s += " (drift: push has left it so)"
 	}
 	return s
 }
@@ -252,7 +269,7 @@ func plannedCounts(c app.Counts) []count {
 }
 
 func doneCounts(c app.Counts) []count {
-	return []count{{"applied", c.Applied}, {"held", c.Held}, {"waiting for a second read", c.Waiting}, {"withheld", c.Withheld},
+	return []count{{"applied", c.Applied}, {"held", c.Held}, {"waiting", c.Waiting}, {"withheld", c.Withheld},
 		{"skipped", c.Skipped}, {"failed", c.Failed}}
 }
 

@@ -206,7 +206,8 @@ func testThrottled(t *testing.T) {
 		if s.NotBefore != nil {
 			left = s.NotBefore.Sub(o.clock.now())
 		}
-		if s.Environment.Name == "Production" && (left < 59*time.Minute || left > time.Hour) || s.Environment.Name != "Production" && left != 0 {
+		waits := s.Tenant.Name == o.production.tenant // all of the tenant
+		if waits && (left < 59*time.Minute || left > time.Hour) || !waits && left != 0 {
 			t.Errorf("%s waits for %s", s.Environment.Name, left)
 		}
 	}
@@ -316,6 +317,10 @@ func testPointReadsFail(t *testing.T) {
 	if r := o.complete(o.production); r.Counts.Waiting != 2 || r.Counts.Deactivated != 0 {
 		t.Errorf("the first read:\n%s", r)
 	}
+	if r := o.complete(o.production); r.Counts.Waiting != 2 || r.Counts.Deactivated != 0 {
+		t.Errorf("a second read at once:\n%s", r)
+	}
+	o.clock.jump(10 * time.Minute) // two thirds of the interval
 	if r := o.complete(o.production); r.Counts.Waiting != 0 || r.Counts.Deactivated != 2 {
 		t.Errorf("the second read:\n%s", r)
 	}

@@ -284,6 +284,7 @@ func testNested(t *testing.T) {
 	must(t, o.RemoveMember(o.finance, diver))
 	o.complete(o.test) // in a group within the group: a point read cannot tell the two apart, a second read can
 	o.complete(o.reporting)
+	o.clock.jump(10 * time.Minute)
 	o.repaired()
 	if all := o.picture(); !all["Reporting"][diver] || all["Test"][diver] || !o.signedIn(diver) {
 		t.Errorf("who became a nested member: %t %t", all["Reporting"][diver], all["Test"][diver])
