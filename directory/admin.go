@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -301,6 +302,79 @@ func (s *Service) CreateAccount(ctx context.Context, by Actor, userName, email, 
 		return nil, err
 	}
 	return a, nil
+}
+
+// ProtectAccount sets or lifts the protection of an account: a protected account is never adopted,
+// and no pull takes anything from it.
+func (s *Service) ProtectAccount(ctx context.Context, by Actor, id ID, protected bool) (*Account, error) {
+	if err := require(by, RoleOperator); err != nil {
+		return nil, err
+	}
+	var a *Account
+	err := s.update(ctx, by, func(c *change) (err error) {
+		if a, err = c.Account(id); err != nil || a.Protected == protected {
+			return err
+		}
+		a.Protected = protected
+		if err := c.put(row{tableAccounts, key(id), a.encode()}); err != nil {
+			return err
+		}
+		action := "account.protect"
+		if !protected {
+			action = "account.unprotect"
+		}
+		return c.audit(action, id.String(), nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// SetAdministrator makes an account an administrator of an environment that it has active access to,
+// or takes that back. It stays with the access while that is inactive, and counts again when it is
+// active. No pull takes the last active administrator's access to an environment; an operator may
+// take the office of the last one. Errors: Forbidden; NotFound without an access; Conflict for an
+// inactive one that would become an administrator's.
+func (s *Service) SetAdministrator(ctx context.Context, by Actor, account, environment ID, administrator bool) (*Access, error) {
+	if err := require(by, RoleOperator); err != nil {
+		return nil, err
+	}
+	var a *Access
+	err := s.update(ctx, by, func(c *change) (err error) {
+		if a, err = c.Access(account, environment); err != nil {
+			return err
+		}
+		switch {
+		case a == nil:
+			return failf(NotFound, "", "this account has no access to the environment")
+		case a.Administrator == administrator:
+			return nil
+		case administrator && !a.Active:
+			return failf(Conflict, "", "the access is inactive: it cannot become an administrator's")
+		}
+		a.Administrator = administrator
+		if err := c.putAccess(a, a.Active); err != nil {
+			return err
+		}
+		return c.audit("access.administrator", account.String(), map[string]any{"environment": environment, "administrator": administrator})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// hasAdministrator reports whether an account has active access to an environment as its administrator.
+func (s *Snapshot) hasAdministrator(environment ID) (has bool, err error) {
+	var failed error
+	err = s.EnvironmentAccesses(environment, true, ID{}, func(account ID) bool {
+		var a *Access
+		a, failed = s.Access(account, environment)
+		has = a != nil && a.Administrator
+		return !has && failed == nil
+	})
+	return has, errors.Join(failed, err)
 }
 
 // audit writes an entry of an administrative act, chained to the one before it.

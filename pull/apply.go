@@ -48,13 +48,16 @@ func (a *activeRun) actor() directory.Actor {
 func (j *job) makeGroups(ctx context.Context) error {
 	for n := range j.plan.groups {
 		g := &j.plan.groups[n]
+		if len(g.ids) > 0 {
+			continue
+		}
 		var people []*entry
 		for _, e := range j.plan.entries {
 			if e.Outcome == directory.OutcomePlanned && (slices.Contains(e.join, uint16(n)) || slices.Contains(e.inNew, uint16(n))) {
 				people = append(people, e)
 			}
 		}
-		if len(g.ids) > 0 || len(people) == 0 {
+		if len(people) == 0 {
 			continue
 		}
 		made, err := j.makeGroup(ctx, g)

@@ -220,10 +220,11 @@ func (r *Reconciler) mayRun(ctx context.Context, environment directory.ID, o Syn
 		if err != nil {
 			return err
 		}
-		waits, err := tenantWaits(sn, envs, r.now())
+		states, err := pullStates(sn, envs)
 		if err != nil {
 			return err
 		}
+		waits := tenantWaits(envs, states, r.now())
 		if until := waits[env.Integration.TenantID]; !until.IsZero() {
 			return &directory.Error{Kind: directory.RateLimited, Detail: "Microsoft Graph asked to wait until " + until.Format(time.RFC3339)}
 		}
@@ -250,24 +251,36 @@ func notBefore(state *directory.PullState, now time.Time) time.Time {
 	return state.NotBefore
 }
 
-// tenantWaits is until when Graph has asked each tenant to wait. Graph counts what an application asks
-// for in a tenant, so what one environment was told holds for all of that tenant.
-func tenantWaits(sn *directory.Snapshot, envs []*directory.Environment, now time.Time) (map[directory.ID]time.Time, error) {
-	waits := map[directory.ID]time.Time{}
+// pullStates reads what the pull remembers of the environments that use a tenant.
+func pullStates(sn *directory.Snapshot, envs []*directory.Environment) (map[directory.ID]*directory.PullState, error) {
+	states := make(map[directory.ID]*directory.PullState, len(envs))
 	for _, env := range envs {
-		tenant := env.Integration.TenantID
-		if tenant.IsZero() {
+		if env.Integration.TenantID.IsZero() {
 			continue
 		}
 		state, err := sn.PullState(env.ID)
 		if err != nil {
 			return nil, err
 		}
-		if until := notBefore(state, now); until.After(waits[tenant]) {
-			waits[tenant] = until
+		states[env.ID] = state
+	}
+	return states, nil
+}
+
+// tenantWaits is until when Graph has asked each tenant to wait. Graph counts what an application asks
+// for in a tenant, so what one environment was told holds for all of that tenant.
+func tenantWaits(envs []*directory.Environment, states map[directory.ID]*directory.PullState, now time.Time) map[directory.ID]time.Time {
+	waits := map[directory.ID]time.Time{}
+	for _, env := range envs {
+		state, ok := states[env.ID]
+		if !ok {
+			continue
+		}
+		if until := notBefore(state, now); until.After(waits[env.Integration.TenantID]) {
+			waits[env.Integration.TenantID] = until
 		}
 	}
-	return waits, nil
+	return waits
 }
 
 // Show returns a run: how far it is while it is under way, else as it was kept.

@@ -136,20 +136,18 @@ func (r *Reconciler) due(ctx context.Context, slots chan struct{}, late map[dire
 		if err != nil {
 			return err
 		}
-		waits, err := tenantWaits(sn, envs, now)
+		states, err := pullStates(sn, envs)
 		if err != nil {
 			return err
 		}
+		waits := tenantWaits(envs, states, now)
 		for _, env := range envs {
 			in := env.Integration
 			if !setUp(in) || !in.Periodic || in.Paused {
 				delete(late, env.ID)
 				continue
 			}
-			state, err := sn.PullState(env.ID)
-			if err != nil {
-				return err
-			}
+			state := states[env.ID]
 			r.warnLate(env, state, now, late)
 			at := r.at(env.ID, state, now, waits[in.TenantID])
 			switch {
@@ -279,18 +277,16 @@ func (r *Reconciler) Status(ctx context.Context) (all []Status, err error) {
 		if err != nil {
 			return err
 		}
-		waits, err := tenantWaits(sn, envs, now)
+		states, err := pullStates(sn, envs)
 		if err != nil {
 			return err
 		}
+		waits := tenantWaits(envs, states, now)
 		for _, env := range envs {
 			if !env.Integration.Enabled || env.Integration.TenantID.IsZero() {
 				continue
 			}
-			s := Status{Environment: env}
-			if s.State, err = sn.PullState(env.ID); err != nil {
-				return err
-			}
+			s := Status{Environment: env, State: states[env.ID]}
 			s.State.NotBefore = waits[env.Integration.TenantID]
 			s.Late = env.Integration.Periodic && !env.Integration.Paused && r.late(s.State, now)
 			if !s.State.LastRun.IsZero() {

@@ -260,14 +260,9 @@ func (h *Handler) tenant(record *directory.Tenant) *tenant {
 		return old
 	}
 	t = &tenant{Tenant: record, mode: Mode{Strict: record.SCIM.Strict}}
-	var extensions []*Schema
-	for _, doc := range record.SCIM.Extensions {
-		s, err := ParseSchema(doc)
-		if err != nil {
-			h.Log.Error("an extension schema that was accepted cannot be read", "tenant", record.ID, "error", err)
-			continue
-		}
-		extensions = append(extensions, s)
+	extensions, err := extensionsOf(record)
+	if err != nil {
+		h.Log.Error("an extension schema that was accepted cannot be read", "tenant", record.ID, "error", err)
 	}
 	t.user, t.group = NewResourceTypes(extensions)
 	t.everyUser, t.everyGroup = defaultProjection(t.user), defaultProjection(t.group)

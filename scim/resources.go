@@ -13,13 +13,9 @@ type Resources struct{ user, group *ResourceType }
 
 // NewResources returns the Resources of a tenant, with the tenant's own extensions.
 func NewResources(t *directory.Tenant) (*Resources, error) {
-	var extensions []*Schema
-	for _, doc := range t.SCIM.Extensions {
-		s, err := ParseSchema(doc)
-		if err != nil {
-			return nil, fmt.Errorf("scim: extension of tenant %s: %w", t.Name, err)
-		}
-		extensions = append(extensions, s)
+	extensions, err := extensionsOf(t)
+	if err != nil {
+		return nil, fmt.Errorf("scim: extension of tenant %s: %w", t.Name, err)
 	}
 	r := &Resources{}
 	r.user, r.group = NewResourceTypes(extensions)

@@ -1,11 +1,14 @@
 package scim
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/elimity-com/scim/schema"
+
+	"github.com/bizzstream/bizzscim/directory"
 )
 
 // The schemas that every tenant has. They are shared by all requests and never changed.
@@ -111,6 +114,19 @@ func convertAttributes(list schema.Attributes) []*Attribute {
 		out = append(out, c)
 	}
 	return out
+}
+
+// extensionsOf reads the extensions of a tenant: those that can be read, and why the others cannot.
+func extensionsOf(t *directory.Tenant) (list []*Schema, err error) {
+	for _, doc := range t.SCIM.Extensions {
+		s, bad := ParseSchema(doc)
+		if bad != nil {
+			err = errors.Join(err, bad)
+			continue
+		}
+		list = append(list, s)
+	}
+	return list, err
 }
 
 // NewResourceTypes makes the resource types of a tenant. Extensions go to Group when their URN
