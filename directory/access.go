@@ -251,26 +251,5 @@ func (c *change) endSessionsWithoutAccess(account *Account) error {
 			return nil
 		}
 	}
-	return c.endSessions(account)
-}
-
-// endSessions ends every session of an account. The epoch makes a session void even where its
-// record should survive.
-func (c *change) endSessions(account *Account) error {
-	var hashes [][]byte
-	err := c.r.Scan(tableAccountSession, Range{Prefix: key(account.ID)}, func(k, _ []byte) bool {
-		hashes = append(hashes, append([]byte(nil), k[16:]...))
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	for _, h := range hashes {
-		if err := c.delete(row{table: tableSessions, key: h}, row{table: tableAccountSession, key: append(key(account.ID), h...)}); err != nil {
-			return err
-		}
-	}
-	c.sessions += len(hashes)
-	account.Epoch++
-	return c.put(row{tableAccounts, key(account.ID), account.encode()})
+	return c.endSessions(account, EndedDeactivated)
 }

@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 func cleanName(field, name string) (string, error) {
@@ -120,6 +119,9 @@ func checkTenant(t *Tenant) error {
 		if _, ok := ParseID(t.DirectoryID); !ok {
 			return failf(Invalid, "directoryId", "%q is not a directory (tenant) id", t.DirectoryID)
 		}
+	}
+	if err := t.SignIn.check(t.DirectoryID); err != nil {
+		return err
 	}
 	return t.Graph.check(t.DirectoryID)
 }
@@ -279,29 +281,42 @@ func (s *Service) CreateAccount(ctx context.Context, by Actor, userName, email, 
 	if err != nil {
 		return nil, err
 	}
-	if local, domain, ok := strings.Cut(email, "@"); !ok || local == "" || domain == "" || checkText("email", email) != nil {
-		return nil, failf(Invalid, "email", "%q is not an e-mail address", email)
+	if err := checkEmail(email); err != nil {
+		return nil, err
 	}
 	var a *Account
-	err = s.update(ctx, by, func(c *change) error {
-		prefix := append([]byte(c.fold(email)), 0)
-		taken, err := keys(c.r, tableAccountEmail, Range{Prefix: prefix})
-		if err != nil {
-			return err
-		}
-		if len(taken) > 0 {
-			return failf(Exists, "email", "an internal user with the e-mail address %q already exists", email)
-		}
-		a = &Account{ID: s.newID(), UserName: userName, Email: email, Name: name, Created: c.now, Modified: c.now}
-		if err := c.put(row{tableAccounts, key(a.ID), a.encode()}, row{table: tableAccountEmail, key: append(prefix, a.ID[:]...)}); err != nil {
-			return err
-		}
-		return c.audit("account.create", a.ID.String(), nil)
+	err = s.update(ctx, by, func(c *change) (err error) {
+		a, err = c.createAccount(userName, email, name)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+func checkEmail(email string) error {
+	local, domain, ok := strings.Cut(email, "@")
+	if !ok || local == "" || domain == "" || strings.ContainsFunc(email, func(r rune) bool { return r <= ' ' || r == 0x7f }) || checkText("email", email) != nil {
+		return failf(Invalid, "email", "%q is not an e-mail address", email)
+	}
+	return nil
+}
+
+func (c *change) createAccount(userName, email, name string) (*Account, error) {
+	prefix := append([]byte(c.fold(email)), 0)
+	taken, err := keys(c.r, tableAccountEmail, Range{Prefix: prefix})
+	if err != nil {
+		return nil, err
+	}
+	if len(taken) > 0 {
+		return nil, failf(Exists, "email", "an internal user with the e-mail address %q already exists", email)
+	}
+	a := &Account{ID: c.s.newID(), UserName: userName, Email: email, Name: name, Created: c.now, Modified: c.now}
+	if err := c.put(row{tableAccounts, key(a.ID), a.encode()}, row{table: tableAccountEmail, key: append(prefix, a.ID[:]...)}); err != nil {
+		return nil, err
+	}
+	return a, c.audit("account.create", a.ID.String(), nil)
 }
 
 // ProtectAccount sets or lifts the protection of an account: a protected account is never adopted,
@@ -436,81 +451,4 @@ func (s *Service) VerifyAudit(ctx context.Context) error {
 // Audit records an administrative act that changes nothing in the directory itself.
 func (s *Service) Audit(ctx context.Context, by Actor, action, target string, detail json.RawMessage) error {
 	return s.update(ctx, by, func(c *change) error { return c.audit(action, target, detail) })
-}
-
-// CreateSession signs an account in for SessionLife. Errors: Forbidden when the account has no
-// active access (rule 8).
-func (s *Service) CreateSession(ctx context.Context, by Actor, account ID, hash [32]byte) (*Session, error) {
-	var session *Session
-	err := s.update(ctx, by, func(c *change) error {
-		a, err := c.Account(account)
-		if err != nil {
-			return err
-		}
-		accesses, err := c.Accesses(account)
-		if err != nil {
-			return err
-		}
-		entitled, err := c.anyEntitled(a, accesses)
-		if err != nil {
-			return err
-		}
-		if !entitled {
-			return failf(Forbidden, "", "this account has no active access to any environment")
-		}
-		session = &Session{Hash: hash[:], AccountID: account, Epoch: a.Epoch, Created: c.now, Expires: c.now.Add(SessionLife)}
-		return c.put(row{tableSessions, hash[:], encodeJSON(session)}, row{table: tableAccountSession, key: append(key(account), hash[:]...)})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return session, nil
-}
-
-// anyEntitled reports whether one of the accesses is active and rightly so: a run that has not
-// reached the person yet may still have to take it away.
-func (c *change) anyEntitled(a *Account, accesses []*Access) (bool, error) {
-	u, err := c.user(a.TenantID, a.UserID)
-	if err != nil {
-		return false, err
-	}
-	for _, x := range accesses {
-		if !x.Active || !a.External() {
-			if x.Active {
-				return true, nil
-			}
-			continue
-		}
-		env, err := c.Environment(x.EnvironmentID)
-		if err != nil {
-			return false, err
-		}
-		if ok, err := c.entitled(env, a, u, ID{}); ok || err != nil {
-			return ok, err
-		}
-	}
-	return false, nil
-}
-
-// CheckSession returns the account of a live session; Unauthorized when it is unknown, past its
-// end or of an older epoch than the account's.
-func (s *Service) CheckSession(ctx context.Context, hash [32]byte) (account *Account, err error) {
-	err = s.View(ctx, func(sn *Snapshot) error {
-		session, err := sn.Session(hash[:])
-		if err != nil {
-			return err
-		}
-		if session == nil || !s.now().Before(session.Expires) || s.now().Before(session.Created.Add(-time.Minute)) {
-			return failf(Unauthorized, "", "the session has ended")
-		}
-		account, err = sn.Account(session.AccountID)
-		if err == nil && account.Epoch != session.Epoch {
-			return failf(Unauthorized, "", "the session has ended")
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return account, nil
 }

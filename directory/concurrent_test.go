@@ -169,7 +169,7 @@ func (m *mess) step(r *rand.Rand) error {
 		return err
 	}
 	u := m.pick(r, &m.users)
-	_, err := m.svc.CreateSession(m.ctx, push, u, secretHash(fmt.Sprint(r.Uint64())))
+	_, err := m.svc.CreateSession(m.ctx, push, directory.SessionInput{AccountID: u, Hash: secretHash(fmt.Sprint(r.Uint64()))})
 	return err
 }
 

@@ -448,7 +448,7 @@ func TestNoSessionAheadOfARun(t *testing.T) {
 	refused := func(u *directory.User) {
 		t.Helper()
 		w.unchanged(func() {
-			_, err := w.svc.CreateSession(w.ctx, push, u.AccountID, secretHash("x"))
+			_, err := w.svc.CreateSession(w.ctx, push, directory.SessionInput{AccountID: u.AccountID, Hash: secretHash("x")})
 			wantKind(t, err, directory.Forbidden)
 		})
 	}

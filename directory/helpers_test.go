@@ -486,7 +486,7 @@ func secretHash(secret string) [32]byte { return sha256.Sum256([]byte(secret)) }
 func (w *world) signIn(account directory.ID) string {
 	w.Helper()
 	secret := fmt.Sprintf("session-%d", w.ids.Add(1))
-	if _, err := w.svc.CreateSession(w.ctx, push, account, secretHash(secret)); err != nil {
+	if _, err := w.svc.CreateSession(w.ctx, push, directory.SessionInput{AccountID: account, Hash: secretHash(secret)}); err != nil {
 		w.Fatalf("CreateSession: %v", err)
 	}
 	return secret
@@ -494,7 +494,7 @@ func (w *world) signIn(account directory.ID) string {
 
 func (w *world) signedIn(secret string) bool {
 	w.Helper()
-	_, err := w.svc.CheckSession(w.ctx, secretHash(secret))
+	_, err := w.svc.CheckSession(w.ctx, secretHash(secret), time.Time{})
 	if err != nil && directory.KindOf(err) != directory.Unauthorized {
 		w.Fatalf("CheckSession: %v", err)
 	}

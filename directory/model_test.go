@@ -699,7 +699,7 @@ func (m *model) SignIn(t *rapid.T) {
 	}
 	account := rapid.SampledFrom(slices.SortedFunc(maps.Keys(m.accounts), func(a, b directory.ID) int { return slices.Compare(a[:], b[:]) })).Draw(t, "account")
 	secret := fmt.Sprint("session ", len(m.sessions))
-	_, err := m.svc.CreateSession(m.ctx, push, account, secretHash(secret))
+	_, err := m.svc.CreateSession(m.ctx, push, directory.SessionInput{AccountID: account, Hash: secretHash(secret)})
 	if m.exact {
 		if m.hasAccess(account) != (err == nil) {
 			m.Fatalf("an account with access %v signs in: %v", m.hasAccess(account), err)

@@ -272,7 +272,7 @@ func TestFailureLeavesNoTrace(t *testing.T) {
 				return err
 			},
 			"CreateSession": func() error {
-				_, err := s.svc.CreateSession(s.ctx, push, s.ada.AccountID, secretHash("x"))
+				_, err := s.svc.CreateSession(s.ctx, push, directory.SessionInput{AccountID: s.ada.AccountID, Hash: secretHash("x")})
 				return err
 			},
 		} {

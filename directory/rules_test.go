@@ -413,7 +413,7 @@ func TestRule4Routes(t *testing.T) {
 			if got := s.account(account).Epoch; got <= epoch {
 				t.Errorf("epoch %d, was %d", got, epoch)
 			}
-			_, err := s.svc.CreateSession(s.ctx, push, account, secretHash("again"))
+			_, err := s.svc.CreateSession(s.ctx, push, directory.SessionInput{AccountID: account, Hash: secretHash("again")})
 			wantKind(t, err, directory.Forbidden)
 			s.wantEffect(account, directory.Deactivated)
 			if e := s.lastLog(s.fjord); s.lastEvent().TenantID == s.fjord && e.Sessions != 1 {
@@ -907,7 +907,7 @@ func TestRule9SessionLife(t *testing.T) {
 	if s.signedIn(session) {
 		t.Error("holds before it was made")
 	}
-	made := must(s.svc.CreateSession(s.ctx, push, s.ada.AccountID, secretHash("x")))
+	made := must(s.svc.CreateSession(s.ctx, push, directory.SessionInput{AccountID: s.ada.AccountID, Hash: secretHash("x")}))
 	if got := made.Expires.Sub(made.Created); got != 8*time.Hour {
 		t.Errorf("lasts %v", got)
 	}
@@ -942,7 +942,7 @@ func TestNoSessionWithoutAccess(t *testing.T) {
 	bo := s.createUser(s.fjord, person("bo", 2))
 	s.unchanged(func() {
 		for _, id := range []directory.ID{bo.AccountID, number(999)} {
-			_, err := s.svc.CreateSession(s.ctx, push, id, secretHash("x"))
+			_, err := s.svc.CreateSession(s.ctx, push, directory.SessionInput{AccountID: id, Hash: secretHash("x")})
 			if k := directory.KindOf(err); k != directory.Forbidden && k != directory.NotFound {
 				t.Errorf("CreateSession: %v", err)
 			}

@@ -3,7 +3,9 @@ package directory
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,7 +17,10 @@ type Service struct {
 	newID           func() ID
 	normalize       func(string) string
 	limits          Limits
+	clock           *sessionClock
+	generation      atomic.Uint64 // of sessions: those of an older one are void
 	wakeDerivations chan struct{}
+	ends            broadcast // told whenever sessions or accesses have ended
 }
 
 // Options are what a Service takes from outside.
@@ -24,12 +29,18 @@ type Options struct {
 	NewID     func() ID           // time-ordered, unique
 	Normalize func(string) string // Unicode NFC
 	Limits    Limits
+	// Elapsed is the time since a moment in the past by a clock that nobody sets; nil: what the readings
+	// of Now tell of one another. Sessions end by it and Now, whichever says so first.
+	Elapsed func() time.Duration
 }
 
 // Limits bound what one transaction does. Zero values take the defaults.
 type Limits struct {
 	InlineRows int // people whose access is derived within the transaction of a change of an integration; default 1,000
 	StepRows   int // people looked at by one step of a Derivation; default 500
+
+	SessionLife time.Duration // from sign-in to the end of a session; default, and most, SessionLife
+	SessionIdle time.Duration // without activity, a session ends; 0: it does not
 }
 
 // New returns a Service on a store.
@@ -40,8 +51,12 @@ func New(store Store, o Options) *Service {
 	if o.Limits.StepRows == 0 {
 		o.Limits.StepRows = 500
 	}
+	if o.Limits.SessionLife <= 0 || o.Limits.SessionLife > SessionLife {
+		o.Limits.SessionLife = SessionLife
+	}
 	return &Service{store: store, now: func() time.Time { return o.Now().UTC().Truncate(time.Millisecond) },
-		newID: o.NewID, normalize: o.Normalize, limits: o.Limits, wakeDerivations: make(chan struct{}, 1)}
+		newID: o.NewID, normalize: o.Normalize, limits: o.Limits, clock: newSessionClock(o.Now, o.Elapsed),
+		wakeDerivations: make(chan struct{}, 1)}
 }
 
 // Fold brings a name into the form under which names are compared and kept unique: NFC, then
@@ -72,16 +87,24 @@ type change struct {
 	now time.Time
 
 	accesses []AccessEffect
-	sessions int
+	sessions int         // that ended
+	ended    bool        // a session, or the right to one, ended
 	groups   map[ID][]ID // environment -> its groups of Groups to Sync, resolved
 }
 
 // update runs fn as one change.
 func (s *Service) update(ctx context.Context, by Actor, fn func(*change) error) error {
-	return s.store.Update(ctx, func(w Writer) error {
+	ended := false
+	err := s.store.Update(ctx, func(w Writer) error {
 		c := &change{Snapshot: &Snapshot{r: w, fold: s.Fold}, s: s, w: w, by: by, now: s.now()}
-		return fn(c)
+		err := fn(c)
+		ended = c.ended || slices.ContainsFunc(c.accesses, func(e AccessEffect) bool { return e.Effect == Deactivated })
+		return err
 	})
+	if err == nil && ended {
+		s.ends.send()
+	}
+	return err
 }
 
 // hasTenant makes sure that what is written under a tenant's id belongs to somebody.

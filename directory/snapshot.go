@@ -381,12 +381,6 @@ func (s *Snapshot) Clients(tenant ID) (all []*Client, err error) {
 	return all, err
 }
 
-// Session returns the session with that SHA-256, nil when there is none. Whether it still holds
-// is for the caller to check against the account's epoch and the time.
-func (s *Snapshot) Session(hash []byte) (*Session, error) {
-	return get(s.r, tableSessions, hash, decodeJSON[Session])
-}
-
 // Log lists the provisioning log of a tenant, oldest first (newest first when reverse), beyond
 // the event of that number; 0: from the start.
 func (s *Snapshot) Log(tenant ID, after uint64, reverse bool, fn func(*LogEvent) bool) error {

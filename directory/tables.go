@@ -44,6 +44,16 @@ var (
 
 	tableSessions       = &Table{Name: "sessions"}        // SHA-256 -> Session
 	tableAccountSession = &Table{Name: "account_session"} // account, SHA-256
+	tableSessionEnd     = &Table{Name: "session_end"}     // end in ms, SHA-256; when the record goes
+	tableSessionSID     = &Table{Name: "session_sid"}     // tenant, sid of the directory, 0, session -> SHA-256
+
+	tableSubjects     = &Table{Name: "subjects"}       // tenant, client id, 0, object id -> sub
+	tableSubjectOwner = &Table{Name: "subject_owner"}  // tenant, client id, 0, sub -> object id
+	tableSignInStates = &Table{Name: "sign_in_states"} // SHA-256 of a state -> end in ms; those that came back
+
+	tableRoles  = &Table{Name: "roles"}  // account -> Roles
+	tableLogins = &Table{Name: "logins"} // account -> Login
+	tableLinks  = &Table{Name: "links"}  // SHA-256 -> Link
 
 	tableLog            = &Table{Name: "log", Sequential: true}             // tenant, sequence -> LogEvent
 	tableLogEnvironment = &Table{Name: "log_environment", Sequential: true} // environment, sequence -> tenant
@@ -78,7 +88,9 @@ var Tables = []*Table{
 	tableMembers, tableMemberOf,
 	tableAccesses, tableEnvironmentAccess,
 	tableTokens, tableTokenHash, tableClients,
-	tableSessions, tableAccountSession,
+	tableSessions, tableAccountSession, tableSessionEnd, tableSessionSID,
+	tableSubjects, tableSubjectOwner, tableSignInStates,
+	tableRoles, tableLogins, tableLinks,
 	tableLog, tableLogEnvironment, tableOutbox, tableAudit,
 	tableDerivations, tablePendingDerivation,
 	tableCredentials,

@@ -63,6 +63,7 @@ type Tenant struct {
 	TrustedDomains  []string    `json:"trustedDomains,omitempty"`  // e-mail domains whose internal accounts it may adopt
 	SCIM            SCIMOptions `json:"scim"`
 	Graph           Graph       `json:"graph,omitzero"`
+	SignIn          SignIn      `json:"signIn,omitzero"`
 	Created         time.Time   `json:"created"`
 }
 
@@ -76,11 +77,22 @@ type Graph struct {
 	UserName string `json:"userName,omitempty"` // what userName is made from: userPrincipalName (default) or mail
 }
 
+// SignIn is the application of a tenant that signs people in (OpenID Connect). Cloud and hosts are those
+// of Graph; its credential is kept apart (Credential).
+type SignIn struct {
+	ClientID    string `json:"clientId,omitempty"`    // application (client) id; empty: nobody signs in with this tenant
+	Label       string `json:"label,omitempty"`       // what people know the organization as; empty: the tenant's name
+	Prompt      string `json:"prompt,omitempty"`      // empty: as the directory sees fit; login: credentials each time; select_account
+	DomainHint  string `json:"domainHint,omitempty"`  // skips the directory's own choice of where to sign in
+	Contact     string `json:"contact,omitempty"`     // whom people ask: a mail address, a phone number, a sentence
+	PasswordURL string `json:"passwordUrl,omitempty"` // https: where people change their password; empty: Microsoft's
+}
+
 // Credential is what an application of a tenant proves itself with. The secret is sealed before it
 // reaches the directory; what a Sealed text means is not known here.
 type Credential struct {
 	TenantID  ID        `json:"tenantId"`
-	Name      string    `json:"name"` // graph: the application that synchronizes
+	Name      string    `json:"name"` // GraphCredential or SignInCredential
 	ID        ID        `json:"id"`   // another one whenever the credential is replaced
 	Kind      string    `json:"kind"` // secret, certificate, federated
 	Sealed    string    `json:"sealed,omitempty"`
@@ -90,6 +102,12 @@ type Credential struct {
 	Created   time.Time `json:"created"`
 	CreatedBy string    `json:"createdBy,omitempty"`
 }
+
+// Names of a tenant's credentials.
+const (
+	GraphCredential  = "graph"   // of the application that synchronizes
+	SignInCredential = "sign-in" // of the application that signs people in
+)
 
 // SCIMOptions are a tenant's choices for its SCIM endpoint. The zero value is the default.
 type SCIMOptions struct {
@@ -251,18 +269,6 @@ type Federated struct {
 	Subject  string `json:"subject"`
 }
 
-// Session is a signed-in account. Its secret is never kept.
-type Session struct {
-	Hash      []byte    `json:"hash"` // SHA-256 of the secret
-	AccountID ID        `json:"accountId"`
-	Epoch     uint64    `json:"epoch"` // of the account when it was made
-	Created   time.Time `json:"created"`
-	Expires   time.Time `json:"expires"` // 8 hours after sign-in, never later
-}
-
-// SessionLife is how long a session lasts from sign-in, whatever the activity (domain rule 9).
-const SessionLife = 8 * time.Hour
-
 // Role is what a caller may do.
 type Role string
 
@@ -285,6 +291,15 @@ type Actor struct {
 	RunID     ID     `json:"runId,omitzero"`      // of the pull that made the change
 	RequestID string `json:"requestId,omitempty"` // of the request that carried the change
 	Address   string `json:"address,omitempty"`   // of the caller
+
+	Reach *Reach `json:"-"` // of a partner and an environment administrator; nil: nothing
+}
+
+// Reach is what the roles of an actor are about: a partner the tenants of its organizations, an
+// environment administrator its environments.
+type Reach struct {
+	Organizations []ID
+	Environments  []ID
 }
 
 // Change is one property that a change modified: Entra's "modified properties".

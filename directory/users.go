@@ -93,7 +93,7 @@ func (c *change) provision(tenant ID, in UserInput, object ID) (*User, error) {
 		if err := c.deriveUser(account, u); err != nil {
 			return nil, err
 		}
-		if err := c.endSessions(account); err != nil {
+		if err := c.endSessions(account, EndedAdopted); err != nil {
 			return nil, err
 		}
 	}
@@ -121,7 +121,9 @@ func (c *change) accountFor(u *User) (account *Account, adopted bool, err error)
 	if account != nil {
 		folded := c.fold(account.Email)
 		account.TenantID = u.TenantID
-		return account, true, c.delete(row{table: tableAccountEmail, key: append(append([]byte(folded), 0), account.ID[:]...)})
+		// A password of its own would be a second way in that the directory does not know of.
+		return account, true, c.delete(row{table: tableLogins, key: key(account.ID)},
+			row{table: tableAccountEmail, key: append(append([]byte(folded), 0), account.ID[:]...)})
 	}
 	// A new account takes the id of its first SCIM user, so that reads of both lie in one order.
 	return &Account{ID: u.ID, TenantID: u.TenantID, Created: c.now}, false, nil
@@ -192,7 +194,11 @@ func (s *Snapshot) internalAccount(u *User) (*Account, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(ids) > 1 || account.Protected || !tenant.trusts(email) {
+		roles, err := s.Roles(account.ID)
+		if err != nil {
+			return nil, err
+		}
+		if len(ids) > 1 || account.Protected || !roles.none() || !tenant.trusts(email) {
 			return nil, failf(Exists, "userName", "an account with the e-mail address %q exists that this directory may not manage; an administrator can resolve the conflict", email)
 		}
 		return account, nil
@@ -365,6 +371,16 @@ func (c *change) rewriteUser(before, after *User) (Action, error) {
 			return "", err
 		}
 	}
+	if !before.ObjectID.IsZero() && before.ObjectID != after.ObjectID {
+		// It is another person of the directory's now: who signed in as the one before is out.
+		account, err := c.Account(after.AccountID)
+		if err != nil {
+			return "", err
+		}
+		if err := c.endSessions(account, EndedIdentity); err != nil {
+			return "", err
+		}
+	}
 	return c.replaceProfile(before, after)
 }
 
@@ -394,7 +410,7 @@ func (c *change) replaceProfile(before, after *User) (Action, error) {
 	if after.Active {
 		return ActionEnable, c.deriveUser(account, after)
 	}
-	if err := c.endSessions(account); err != nil {
+	if err := c.endSessions(account, EndedDeactivated); err != nil {
 		return "", err
 	}
 	return ActionDisable, c.deriveUser(account, after)
@@ -453,7 +469,10 @@ func (s *Service) DeleteUser(ctx context.Context, by Actor, tenant, id ID, check
 		if err := c.deriveUser(account, nil); err != nil {
 			return err
 		}
-		if err := c.endSessions(account); err != nil {
+		if err := c.endSessions(account, EndedDeactivated); err != nil {
+			return err
+		}
+		if err := c.dropRoles(account.ID); err != nil {
 			return err
 		}
 		if err := c.remember(account, u); err != nil {

@@ -749,7 +749,7 @@ func (s *server) access(account, env directory.ID) (state string) {
 func (s *server) signIn(account directory.ID) (hash [32]byte) {
 	s.Helper()
 	hash = auth.NewSecret().Hash
-	if _, err := s.svc.CreateSession(context.Background(), operator, account, hash); err != nil {
+	if _, err := s.svc.CreateSession(context.Background(), operator, directory.SessionInput{AccountID: account, Hash: hash}); err != nil {
 		s.Fatalf("CreateSession: %v", err)
 	}
 	return hash
@@ -757,7 +757,7 @@ func (s *server) signIn(account directory.ID) (hash [32]byte) {
 
 func (s *server) signedIn(hash [32]byte) bool {
 	s.Helper()
-	_, err := s.svc.CheckSession(context.Background(), hash)
+	_, err := s.svc.CheckSession(context.Background(), hash, time.Time{})
 	if err != nil && directory.KindOf(err) != directory.Unauthorized {
 		s.Fatalf("CheckSession: %v", err)
 	}

@@ -121,7 +121,7 @@ func TestDeactivation(t *testing.T) {
 			}) || line.Sessions != 2 {
 				t.Errorf("the line of the log says accesses %v, %d sessions ended", line.Accesses, line.Sessions)
 			}
-			if _, err := s.svc.CreateSession(t.Context(), operator, account, [32]byte{1}); directory.KindOf(err) != directory.Forbidden || err == nil {
+			if _, err := s.svc.CreateSession(t.Context(), operator, directory.SessionInput{AccountID: account, Hash: [32]byte{1}}); directory.KindOf(err) != directory.Forbidden || err == nil {
 				t.Errorf("sign-in without an access: %v", err)
 			}
 		})

@@ -691,7 +691,7 @@ func (w *world) signIn(most int) {
 			}
 			var hash [32]byte
 			_, _ = rand.Read(hash[:])
-			if _, err := w.service().CreateSession(w.ctx, operator, w.account(e.tenant, id), hash); err != nil {
+			if _, err := w.service().CreateSession(w.ctx, operator, directory.SessionInput{AccountID: w.account(e.tenant, id), Hash: hash}); err != nil {
 				w.Fatalf("%s cannot sign in: %v", id, err)
 			}
 			w.sign[id] = hash
@@ -700,7 +700,7 @@ func (w *world) signIn(most int) {
 }
 
 func (w *world) signedIn(id string) bool {
-	_, err := w.service().CheckSession(w.ctx, w.sign[id])
+	_, err := w.service().CheckSession(w.ctx, w.sign[id], time.Time{})
 	return err == nil
 }
 
