@@ -49,10 +49,18 @@ demo: build ## Run the server with a simulated directory that keeps changing
 	@$(BIN) demo
 
 # The walls are tested without the cache, which does not see the files that `go list` reads.
+# The tests in a browser need Node, Chromium and what npm fetches; those behind a proxy need nginx. Where one of
+# them is missing, a test says so and is skipped, unless BIZZSCIM_REQUIRE names it (chromium,nginx).
+BROWSER := console/e2e/node_modules/.package-lock.json
+$(BROWSER): console/e2e/package-lock.json
+	cd $(dir $<) && npm ci --no-audit --no-fund --loglevel=error
+
+# auth/optest is a module of its own: the second OpenID Provider and its many modules stay out of ours.
 .PHONY: test
-test: ## Run all tests
+test: $(if $(shell command -v npm),$(BROWSER)) ## Run all tests
 	$(GOTEST) $(TESTFLAGS) -skip '^TestImports' ./...
 	$(GOTEST) $(TESTFLAGS) -count=1 -run '^TestImports' ./app
+	cd auth/optest && $(GOTEST) $(TESTFLAGS) ./...
 
 .PHONY: race
 race: ## Run the tests under the race detector (needs a C compiler)
@@ -90,6 +98,7 @@ cases: ## Replay the recorded client requests against a fresh server (needs ../s
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint at the pinned version
 	$(GOLANGCI_LINT) run ./...
+	cd auth/optest && $(GOLANGCI_LINT) run ./...
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -8,10 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +45,49 @@ type Config struct {
 	Timeouts       Timeouts      `yaml:"timeouts" envPrefix:"TIMEOUTS_"`
 	Pull           PullConfig    `yaml:"pull" envPrefix:"PULL_"`
 	Secrets        SecretsConfig `yaml:"secrets" envPrefix:"SECRETS_"`
+	Session        SessionConfig `yaml:"session" envPrefix:"SESSION_"`
+	SMTP           SMTPConfig    `yaml:"smtp" envPrefix:"SMTP_"`
+	Upstreams      []Upstream    `yaml:"upstreams,omitempty" env:"UPSTREAMS"` // applications behind a proxy that asks /auth/verify
+	BizzStreamURL  string        `yaml:"bizzstream_url" env:"BIZZSTREAM_URL"` // where people go on to once they are signed in, and where internal users have their password
+	CAFile         string        `yaml:"ca_file" env:"CA_FILE"`               // PEM of certificates that are trusted beside the system's: of a custom cloud, a mail server, or a proxy that inspects
+}
+
+// SessionConfig bounds the sessions of people.
+type SessionConfig struct {
+	Life time.Duration `yaml:"life" env:"LIFE"` // from sign-in, whatever the activity; default, and most, 8 h
+	// without activity, a session ends; default 0: it does not
+	IdleLimit time.Duration `yaml:"idle" env:"IDLE"`
+}
+
+// SMTPConfig is the mail server that takes mails about passwords.
+type SMTPConfig struct {
+	Host     string        `yaml:"host" env:"HOST"` // empty: no mail is sent
+	Port     int           `yaml:"port" env:"PORT"` // default 587, with TLS implicit 465
+	User     string        `yaml:"user" env:"USER"`
+	Password Secret        `yaml:"-" env:"PASSWORD"` // from the environment alone
+	From     string        `yaml:"from" env:"FROM"`  // such as BizzStream <no-reply@example.com>
+	TLS      string        `yaml:"tls" env:"TLS"`    // starttls (default), implicit, none
+	Timeout  time.Duration `yaml:"timeout" env:"TIMEOUT"`
+}
+
+// Upstream is an application behind a proxy. The proxy asks /auth/verify/{name} of each request.
+type Upstream struct {
+	Name        string `yaml:"name"`        // a-z, 0-9, hyphen
+	Audience    string `yaml:"audience"`    // of the assertions; such as the application's address
+	Environment string `yaml:"environment"` // id; a person needs an active access to it; empty: to any
+}
+
+// UnmarshalText reads an upstream from the environment: "NAME AUDIENCE" or "NAME AUDIENCE ENVIRONMENT".
+func (u *Upstream) UnmarshalText(text []byte) error {
+	f := strings.Fields(string(text))
+	if len(f) != 2 && len(f) != 3 {
+		return fmt.Errorf("%q is not NAME AUDIENCE [ENVIRONMENT]", text)
+	}
+	u.Name, u.Audience = f[0], f[1]
+	if len(f) == 3 {
+		u.Environment = f[2]
+	}
+	return nil
 }
 
 // LogConfig is what is logged and how.
@@ -83,7 +128,6 @@ type PullConfig struct {
 	SilentAfter time.Duration `yaml:"silent_after" env:"SILENT_AFTER"` // without a request from a tenant, its push counts as silent; default 2 h
 	KeepDays    int           `yaml:"keep_days" env:"KEEP_DAYS"`       // runs and their plans are kept; default 90
 	Tenants     int           `yaml:"tenants" env:"TENANTS"`           // pulled at the same time; default 4
-	CAFile      string        `yaml:"ca_file" env:"CA_FILE"`           // PEM of certificates that are trusted beside the system's: of a custom cloud, or of a proxy that inspects
 }
 
 // SecretsConfig names the keys that seal secrets at rest.
@@ -265,6 +309,16 @@ func (c Config) orDefaults() Config {
 	p.SilentAfter = cmp.Or(p.SilentAfter, 2*time.Hour)
 	p.KeepDays = cmp.Or(p.KeepDays, 90)
 	p.Tenants = cmp.Or(p.Tenants, 4)
+	c.Session.Life = cmp.Or(c.Session.Life, directory.SessionLife)
+	m := &c.SMTP
+	m.TLS = cmp.Or(m.TLS, "starttls")
+	m.Timeout = cmp.Or(m.Timeout, 30*time.Second)
+	if m.Port == 0 {
+		m.Port = 587
+		if m.TLS == "implicit" {
+			m.Port = 465
+		}
+	}
 	return c
 }
 
@@ -348,10 +402,17 @@ func (c *Config) problems() (all []string) {
 	time("pull.silent_after", p.SilentAfter, 60*second, 30*24*3600*second)
 	between("pull.keep_days", int64(p.KeepDays), 1, 3650)
 	between("pull.tenants", int64(p.Tenants), 1, 64)
-	if _, err := p.roots(); err != nil {
-		bad("pull.ca_file: %v", err)
+	if _, err := c.roots(); err != nil {
+		bad("ca_file: %v", err)
 	}
-	return all
+	time("session.life", c.Session.Life, 10*second, directory.SessionLife)
+	if c.Session.IdleLimit != 0 {
+		time("session.idle", c.Session.IdleLimit, 60*second, directory.SessionLife)
+	}
+	if u := c.BizzStreamURL; u != "" && !plainURL(u) {
+		bad("bizzstream_url: %q is not of the form https://HOST/PATH", u)
+	}
+	return append(append(all, c.SMTP.problems()...), upstreamProblems(c.Upstreams)...)
 }
 
 // Warnings lists settings that work and that somebody should know of. The rule: what lets others
@@ -366,7 +427,13 @@ func (c Config) Warnings() (all []string) {
 		all = append(all, "base_url is not set: absolute locations follow the Host header that each client sends")
 	}
 	if strings.HasPrefix(c.BaseURL, "http:") && !loopbackAddress(strings.TrimPrefix(c.BaseURL, "http://")) {
-		all = append(all, "base_url is not https: Entra refuses it, and tokens cross the network in the clear")
+		all = append(all, "base_url is not https: Entra refuses it, tokens cross the network in the clear, and no browser keeps a session")
+	}
+	if len(c.Upstreams) > 0 && len(c.TrustedProxies) == 0 {
+		all = append(all, "upstreams are set but no trusted_proxies: /auth/verify answers only a proxy that is named there")
+	}
+	if c.SMTP.Host != "" && c.SMTP.TLS == "none" && !loopbackAddress(c.SMTP.Host) {
+		all = append(all, "smtp.tls is none: password links cross the network in the clear")
 	}
 	if c.MetricsListen != "" && !loopbackAddress(c.MetricsListen) {
 		all = append(all, "metrics are open to everyone who reaches "+c.MetricsListen)
@@ -388,12 +455,66 @@ func (c Config) Warnings() (all []string) {
 	return all
 }
 
+// plainURL reports whether a text is an http or https URL of a host, without user, query or fragment.
+func plainURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}
+
+func (m *SMTPConfig) problems() (all []string) {
+	if m.Host == "" {
+		return nil
+	}
+	if strings.ContainsAny(m.Host, ":/ @") && net.ParseIP(m.Host) == nil {
+		all = append(all, fmt.Sprintf("smtp.host: %q is not a host name", m.Host))
+	}
+	if m.Port < 1 || m.Port > 65535 {
+		all = append(all, fmt.Sprintf("smtp.port: %d is not a port", m.Port))
+	}
+	if _, err := mail.ParseAddress(m.From); err != nil {
+		all = append(all, fmt.Sprintf("smtp.from: %q is not an address to send from", m.From))
+	}
+	if !slices.Contains([]string{"starttls", "implicit", "none"}, m.TLS) {
+		all = append(all, fmt.Sprintf("smtp.tls: %q is not one of starttls, implicit, none", m.TLS))
+	}
+	if m.TLS == "none" && m.User != "" {
+		all = append(all, "smtp.tls: a password is not sent without TLS")
+	}
+	if m.Timeout < time.Second || m.Timeout > 10*time.Minute {
+		all = append(all, fmt.Sprintf("smtp.timeout: %s is not between 1s and 10m", m.Timeout))
+	}
+	return all
+}
+
+var upstreamName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func upstreamProblems(upstreams []Upstream) (all []string) {
+	names := map[string]bool{}
+	for i, u := range upstreams {
+		at := fmt.Sprintf("upstreams[%d]", i)
+		if !upstreamName.MatchString(u.Name) {
+			all = append(all, fmt.Sprintf("%s.name: %q is part of a URL: 1 to 63 of a-z, 0-9 and hyphen", at, u.Name))
+		}
+		if names[u.Name] {
+			all = append(all, fmt.Sprintf("%s.name: %q is there twice", at, u.Name))
+		}
+		names[u.Name] = true
+		if strings.TrimSpace(u.Audience) == "" {
+			all = append(all, at+".audience: it is needed, so that no other application takes the assertion for its own")
+		}
+		if _, ok := directory.ParseID(u.Environment); u.Environment != "" && !ok {
+			all = append(all, fmt.Sprintf("%s.environment: %q is not the id of an environment", at, u.Environment))
+		}
+	}
+	return all
+}
+
 // roots are the system's certificates and those of CAFile; nil: the system's alone.
-func (p *PullConfig) roots() (*x509.CertPool, error) {
-	if p.CAFile == "" {
+func (c *Config) roots() (*x509.CertPool, error) {
+	if c.CAFile == "" {
 		return nil, nil // no pool is what means the system's to crypto/tls
 	}
-	text, err := os.ReadFile(p.CAFile)
+	text, err := os.ReadFile(c.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -402,7 +523,7 @@ func (p *PullConfig) roots() (*x509.CertPool, error) {
 		return nil, err
 	}
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", p.CAFile)
+		return nil, fmt.Errorf("%s holds no certificate in PEM", c.CAFile)
 	}
 	return pool, nil
 }

@@ -27,7 +27,8 @@ func TestConfigZeroValueIsTheDefault(t *testing.T) {
 		Limits: Limits{BodyBytes: 1 << 20, JSONDepth: 32, FilterLength: 2048, FilterDepth: 10, FilterTerms: 50, PatchOperations: 100, PatchMembers: 1000,
 			PageDefault: 100, PageMax: 200, HeaderBytes: 16 << 10, HeaderCount: 100, RequestsPerSecond: 500, Burst: 1000},
 		Timeouts: Timeouts{5 * time.Second, 30 * time.Second, 30 * time.Second, 120 * time.Second},
-		Pull:     PullConfig{15 * time.Minute, 10 * time.Minute, 2 * time.Hour, 90, 4, ""}}
+		Pull:     PullConfig{15 * time.Minute, 10 * time.Minute, 2 * time.Hour, 90, 4},
+		Session:  SessionConfig{Life: 8 * time.Hour}, SMTP: SMTPConfig{Port: 587, TLS: "starttls", Timeout: 30 * time.Second}}
 	if d := cmp.Diff(want, c); d != "" {
 		t.Errorf("defaults (-want +got):\n%s", d)
 	}
@@ -86,7 +87,7 @@ func TestConfigEveryKeyHasItsVariable(t *testing.T) {
 	var walk func(reflect.Type, string)
 	walk = func(typ reflect.Type, prefix string) {
 		for f := range typ.Fields() {
-			key := f.Tag.Get("yaml")
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 			want := strings.ToUpper(key)
 			if key == "-" && f.Type == reflect.TypeFor[Secret]() { // never in a file that is passed around
 				want = strings.ToUpper(f.Name)
@@ -158,9 +159,6 @@ func TestConfigOfThePull(t *testing.T) {
 		{"kept for ever", PullConfig{KeepDays: 3651}, "pull.keep_days: 3651 is not between 1 and 3650"},
 		{"not kept", PullConfig{KeepDays: -1}, "pull.keep_days"},
 		{"too many at once", PullConfig{Tenants: 65}, "pull.tenants: 65 is not between 1 and 64"},
-		{"no certificate file", PullConfig{CAFile: empty + "x"}, "pull.ca_file: open " + empty + "x"},
-		{"a certificate file without one", PullConfig{CAFile: empty}, empty + " holds no certificate in PEM"},
-		{"a certificate file", PullConfig{CAFile: ca}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -174,7 +172,13 @@ func TestConfigOfThePull(t *testing.T) {
 			}
 		})
 	}
-	p := PullConfig{CAFile: ca}
+	for file, want := range map[string]string{empty + "x": "ca_file: open " + empty + "x", empty: empty + " holds no certificate in PEM", ca: ""} {
+		c := Config{CAFile: file}.orDefaults()
+		if got := strings.Join(c.problems(), "; "); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("ca_file %s: problems %q, want %q", file, got, want)
+		}
+	}
+	p := Config{CAFile: ca}
 	with, err := p.roots()
 	if err != nil {
 		t.Fatal(err)
@@ -277,4 +281,58 @@ func write(t *testing.T, content string) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+func TestConfigOfSignIn(t *testing.T) {
+	const env = "0190c1a2-0000-7000-8000-000000000001"
+	tests := []struct {
+		name, file, environ, want string
+	}{
+		{"the longest session", "session: {life: 8h}\n", "", ""},
+		{"a longer one", "session: {life: 8h1s}\n", "", "session.life: 8h0m1s is not between 10s and 8h0m0s"},
+		{"a shorter one than a person can use", "session: {life: 9s}\n", "", "session.life"},
+		{"idle for longer than it lives", "session: {idle: 9h}\n", "", "session.idle"},
+		{"idle at once", "session: {idle: 1s}\n", "", "session.idle"},
+		{"idle after half an hour", "session: {idle: 30m}\n", "", ""},
+		{"a mail server", "smtp: {host: mail.example, from: 'BizzStream <no-reply@example.com>'}\n", "", ""},
+		{"without a sender", "smtp: {host: mail.example}\n", "", `smtp.from: ""`},
+		{"with its port in the name", "smtp: {host: 'mail.example:25', from: a@b.example}\n", "", "smtp.host"},
+		{"a port beyond all", "smtp: {host: mail.example, from: a@b.example, port: 65536}\n", "", "smtp.port: 65536"},
+		{"an unknown TLS", "smtp: {host: mail.example, from: a@b.example, tls: maybe}\n", "", "smtp.tls"},
+		{"a password in the clear", "smtp: {host: mail.example, from: a@b.example, tls: none, user: me}\n", "", "not sent without TLS"},
+		{"a mail that takes for ever", "smtp: {host: mail.example, from: a@b.example, timeout: 1h}\n", "", "smtp.timeout"},
+		{"a password in the file", "smtp: {password: x}\n", "", "unknown key password"},
+		{"an upstream", "upstreams: [{name: orders, audience: 'https://x.example', environment: " + env + "}]\n", "", ""},
+		{"from the environment", "", "BIZZSCIM_UPSTREAMS=orders https://x.example " + env + ",stock https://y.example", ""},
+		{"without an audience", "upstreams: [{name: orders}]\n", "", "upstreams[0].audience"},
+		{"a variable without an audience", "", "BIZZSCIM_UPSTREAMS=orders", "NAME AUDIENCE"},
+		{"twice", "upstreams: [{name: a, audience: b}, {name: a, audience: c}]\n", "", `upstreams[1].name: "a" is there twice`},
+		{"a name that is a path", "upstreams: [{name: a/b, audience: b}]\n", "", "upstreams[0].name"},
+		{"an environment by name", "upstreams: [{name: a, audience: b, environment: Production}]\n", "", "upstreams[0].environment"},
+		{"where BizzStream is", "bizzstream_url: https://app.example/start\n", "", ""},
+		{"a script in its place", "bizzstream_url: 'javascript:alert(1)'\n", "", "bizzstream_url"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := LoadConfig(Source{File: write(t, tt.file), Environ: []string{tt.environ}})
+			switch {
+			case tt.want == "" && err != nil:
+				t.Error(err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestConfigWarnsOfSignInThatCannotWork(t *testing.T) {
+	for want, c := range map[string]Config{
+		"no browser keeps a session": {BaseURL: "http://scim.example.com", Listen: "127.0.0.1:1"},
+		"answers only a proxy":       {Upstreams: []Upstream{{Name: "a", Audience: "b"}}},
+		"links cross the network":    {SMTP: SMTPConfig{Host: "mail.example", TLS: "none"}},
+	} {
+		if got := strings.Join(c.Warnings(), "\n"); !strings.Contains(got, want) {
+			t.Errorf("no warning with %q in %q", want, got)
+		}
+	}
 }

@@ -225,7 +225,7 @@ func classOf(path string) string {
 	}
 	rest, ok := strings.CutPrefix(path, scimPrefix)
 	if !ok {
-		return "other"
+		return pageClass(path)
 	}
 	_, rest, _ = strings.Cut(rest, "/")
 	if rest == "oauth2/token" || rest == "v2/oauth2/token" {
@@ -243,6 +243,26 @@ func classOf(path string) string {
 		return "ServiceProviderConfig"
 	}
 	return "scim"
+}
+
+// pageClass names the route of a path that people or proxies ask for: its first part, behind /auth/ also
+// the second. What follows may be the secret of a link.
+func pageClass(path string) string {
+	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if first == "auth" {
+		second, _, _ := strings.Cut(rest, "/")
+		first += "/" + second
+	}
+	switch first {
+	case "":
+		return "home"
+	case "login", "logout", "signed-out", "account", "operator", "setup", "password", "static", "language", "appearance",
+		"auth/callback", "auth/session", "auth/events", "auth/verify", "auth/frontchannel-logout":
+		return first
+	case ".well-known":
+		return "keys"
+	}
+	return "other"
 }
 
 var itemClasses = map[string]string{"Users": "Users/{id}", "Groups": "Groups/{id}", "Schemas": "Schemas/{id}", "ResourceTypes": "ResourceTypes/{id}"}

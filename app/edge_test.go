@@ -18,7 +18,8 @@ func TestEveryRouteHasAClass(t *testing.T) {
 			t.Errorf("%s is of class %q", path, class)
 		}
 	}
-	for path, want := range map[string]string{"/scim/acme/oauth2/token": "token", "/scim/acme/v2/Nothing": "scim", "/scim/": "scim", "/": "other", "/readyz": "readyz", "/readyz/x": "other"} {
+	for path, want := range map[string]string{"/scim/acme/oauth2/token": "token", "/scim/acme/v2/Nothing": "scim", "/scim/": "scim", "/": "home", "/x": "other", "/auth": "other", "/auth/x": "other",
+		"/auth/verify/orders": "auth/verify", "/setup/bzl_secret": "setup", "/operator/link/bzl_secret": "operator", "/.well-known/jwks.json": "keys", "/readyz": "readyz", "/readyz/x": "other"} {
 		if got := classOf(path); got != want {
 			t.Errorf("%s is of class %q, want %q", path, got, want)
 		}

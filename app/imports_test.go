@@ -41,10 +41,11 @@ var rooms = map[string][]string{
 	"store/storetest": {"directory"},
 	"auth":            {"directory"},
 	"vault":           {}, // and nothing but the standard library
+	"mail":            {}, // it sends what it is told to
 	"console":         {"directory", "auth"},
 	"entrasim":        {}, // it talks over HTTP, like the real one
 	"app": {
-		"directory", "scim", "pull", "store", "store/bolt", "store/postgres", "auth", "vault", "console", "entrasim",
+		"directory", "scim", "pull", "store", "store/bolt", "store/postgres", "auth", "vault", "mail", "console", "entrasim",
 	},
 	// The Graph SDK takes minutes to compile: the program alone links it, so that app's tests need not.
 	"cmd/bizzscim": {"app", "entrasim", "pull/graph"},
@@ -67,6 +68,8 @@ var owners = map[string]string{
 	"github.com/microsoftgraph/msgraph-sdk-go-core":    "pull/graph",
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity": "pull/graph",
 	"github.com/coreos/go-oidc":                        "auth",
+	"github.com/wneessen/go-mail":                      "mail",
+	"github.com/pquerna/otp":                           "auth",
 	"go.etcd.io/bbolt":                                 "store/bolt",
 	"github.com/jackc/pgx":                             "store/postgres",
 	"github.com/pressly/goose":                         "store/postgres",

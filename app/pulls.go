@@ -16,9 +16,9 @@ import (
 // newReconciler wires the pull. Nothing runs before somebody asks, or Work is called. ended is told of
 // each run that has ended; nil: nobody asks.
 func newReconciler(c Config, o Options, service *directory.Service, keys *secrets, ended func(*directory.Run)) (*pull.Reconciler, error) {
-	roots, err := c.Pull.roots()
+	roots, err := c.roots()
 	if err != nil {
-		return nil, &ConfigError{[]string{"pull.ca_file: " + err.Error()}}
+		return nil, &ConfigError{[]string{"ca_file: " + err.Error()}}
 	}
 	return pull.New(pull.Options{
 		Service: service,

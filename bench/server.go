@@ -59,7 +59,7 @@ func (s *Server) Start(o Options, address *string) (err error) {
 // written, and where they would go is not ours. st nil is the store in the data folder.
 func startApp(ctx context.Context, data string, o Options, st directory.Store) (*app.App, error) {
 	c, err := app.LoadConfig(app.Source{Flags: func(c *app.Config) {
-		c.Data, c.Listen, c.Log.Level, c.Pull.CAFile = data, "127.0.0.1:0", o.Log, o.CAFile
+		c.Data, c.Listen, c.Log.Level, c.CAFile = data, "127.0.0.1:0", o.Log, o.CAFile
 	}})
 	if err != nil {
 		return nil, err

@@ -48,9 +48,9 @@ func (d *demo) serveGraph(c *app.Config) (func() error, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
-	d.graph, c.Pull.CAFile = g, filepath.Join(dir, "ca.pem")
+	d.graph, c.CAFile = g, filepath.Join(dir, "ca.pem")
 	end := func() error { return errors.Join(g.Close(), os.RemoveAll(dir)) }
-	if err := os.WriteFile(c.Pull.CAFile, g.CA(), 0o600); err != nil {
+	if err := os.WriteFile(c.CAFile, g.CA(), 0o600); err != nil {
 		return nil, errors.Join(err, end())
 	}
 	return end, nil

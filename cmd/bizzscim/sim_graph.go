@@ -148,7 +148,7 @@ func writeGraph(w io.Writer, g graphInfo) {
 	fmt.Fprintf(w, `
 To connect a tenant to it (trust the certificate wherever the pull runs, so for the server too):
 
-  export BIZZSCIM_PULL_CA_FILE=%[1]q
+  export BIZZSCIM_CA_FILE=%[1]q
   bizzscim org create Sim
   bizzscim env create Sim --org Sim
   bizzscim tenant create sim --org Sim --directory-id %[2]s

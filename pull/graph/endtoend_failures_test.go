@@ -756,9 +756,9 @@ func testWrongTenant(t *testing.T) {
 // trust lets the server trust one more Graph.
 func (w *world) trust(e *entra) {
 	w.Helper()
-	ca, err := os.ReadFile(w.config.Pull.CAFile)
+	ca, err := os.ReadFile(w.config.CAFile)
 	must(w, err)
-	must(w, os.WriteFile(w.config.Pull.CAFile, append(ca, e.graph.CA()...), 0o600))
+	must(w, os.WriteFile(w.config.CAFile, append(ca, e.graph.CA()...), 0o600))
 	w.restart()
 }
 

@@ -225,8 +225,7 @@ func newWorldOf(t *testing.T, settings app.PullConfig, from ...*entra) *world {
 	if err := os.WriteFile(file, ca, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	settings.CAFile = file
-	w.config = app.Config{Data: data, Listen: "127.0.0.1:0", Pull: settings}
+	w.config = app.Config{Data: data, Listen: "127.0.0.1:0", Pull: settings, CAFile: file}
 	w.options = app.Options{Now: w.clock.now, Logger: slog.New(w.log), Connect: graph.ConnectAtOnce}
 	w.start()
 	t.Cleanup(func() {
