@@ -256,7 +256,7 @@ func pageClass(path string) string {
 	switch first {
 	case "":
 		return "home"
-	case "login", "logout", "signed-out", "account", "operator", "setup", "password", "static", "language", "appearance",
+	case "login", "logout", "signed-out", "account", "operator", "setup", "password", "static", "preferences",
 		"auth/callback", "auth/session", "auth/events", "auth/verify", "auth/frontchannel-logout":
 		return first
 	case ".well-known":

@@ -353,7 +353,7 @@ func TestFederatedFlood(t *testing.T) {
 					t.Fatal("a forged assertion is good")
 				}
 			}
-			if n := f.fetches.Load() - before; n > 6 {
+			if n := f.fetches.Load() - before; n > 0 {
 				t.Errorf("60 forged assertions fetched the keys %d times", n)
 			}
 			must(f.present(sign(jose.RS256, key("k1"), "k1", f.claims)))
@@ -392,11 +392,12 @@ func TestFederatedIssuerDown(t *testing.T) {
 	// It is up, then down when it has a new key.
 	f.publish("k2")
 	f.broken.Store(503)
+	f.clock.Advance(5 * time.Minute) // before, nobody looks for a key that is not known
 	_, err := f.present(sign(jose.RS256, key("k2"), "k2", f.with()))
 	wantKind(t, err, directory.Unavailable)
 	must(f.present(assertion)) // the keys we have go on
 	f.broken.Store(0)
-	f.clock.Advance(time.Minute)
+	f.clock.Advance(5 * time.Minute)
 	must(f.present(sign(jose.RS256, key("k2"), "k2", f.with())))
 }
 
@@ -434,6 +435,7 @@ func TestFederatedWithoutKeys(t *testing.T) {
 				wantKind(t, present(kid), directory.Unavailable)
 			}
 			empty.Store(false)
+			f.clock.Advance(15 * time.Second) // before, nobody asks an issuer again that had no keys
 			if err := present("k1"); err != nil {
 				t.Fatalf("the issuer has keys: %v", err)
 			}
@@ -535,7 +537,7 @@ func TestFederatedInParallel(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := f.fetches.Load(); n > 6 {
+	if n := f.fetches.Load(); n != 1 {
 		t.Errorf("the keys were fetched %d times", n)
 	}
 }

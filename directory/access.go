@@ -48,6 +48,7 @@ func (c *change) derive(env *Environment, account *Account, u *User, via ID) err
 		return err
 	}
 	if !want {
+		c.ended = true
 		return c.endSessionsWithoutAccess(account)
 	}
 	return nil
@@ -135,16 +136,25 @@ func (c *change) syncingEnvironments(tenant ID, externalID string) ([]*Environme
 	if externalID == "" {
 		ids = nil
 	}
-	err = c.r.Scan(tablePendingDerivation, Range{}, func(_, env []byte) bool {
-		if id := toID(env); !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-		return true
-	})
+	pending, err := c.pendingEnvironments()
 	if err != nil {
 		return nil, err
 	}
+	for _, id := range pending {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
 	return c.environments(ids)
+}
+
+// pendingEnvironments returns the environments with a derivation under way; one may come twice.
+func (s *Snapshot) pendingEnvironments() (ids []ID, err error) {
+	err = s.r.Scan(tablePendingDerivation, Range{}, func(_, env []byte) bool {
+		ids = append(ids, toID(env))
+		return true
+	})
+	return ids, err
 }
 
 // tenantEnvironments returns the environments that use a tenant.

@@ -166,7 +166,8 @@ func checkHTTPS(field, text string) error {
 	return nil
 }
 
-// CreateTenant makes a tenant. Its id and creation time are set here. Errors: Invalid; Exists.
+// CreateTenant makes a tenant. Its id and creation time are set here. A partner makes one of its own
+// organizations. Errors: Forbidden; Invalid; NotFound for an organization; Exists.
 func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant, error) {
 	if err := require(by, RolePartner, RoleOperator); err != nil {
 		return nil, err
@@ -179,7 +180,7 @@ func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant
 	}
 	err := s.update(ctx, by, func(c *change) error {
 		t.ID, t.Created = s.newID(), c.now
-		if err := c.checkOrganizations(t.OrganizationIDs); err != nil {
+		if err := c.mayOrganizations(t.OrganizationIDs); err != nil {
 			return err
 		}
 		if err := c.insert(tableTenantName, []byte(c.fold(t.Name)), t.ID[:], failf(Exists, "name", "a tenant named %q already exists", t.Name)); err != nil {
@@ -209,24 +210,13 @@ func mayPoint(by Actor, before, after Graph) error {
 	return nil
 }
 
-func (c *change) checkOrganizations(ids []ID) error {
-	for _, id := range ids {
-		if _, err := c.Organization(id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // SetTenant changes a tenant: fn edits a copy. Id, name and creation time stay. An organization
-// that still has an environment joined to the tenant cannot be taken from it.
+// that still has an environment joined to the tenant cannot be taken from it. A partner changes a tenant
+// whose organizations are all its own, and they stay so. Errors: Forbidden; Invalid; NotFound; Conflict.
 func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenant) error) (*Tenant, error) {
-	if err := require(by, RolePartner, RoleOperator); err != nil {
-		return nil, err
-	}
 	var after *Tenant
 	err := s.update(ctx, by, func(c *change) error {
-		before, err := c.Tenant(id)
+		before, err := c.mayTenant(id)
 		if err != nil {
 			return err
 		}
@@ -244,7 +234,7 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 		if err := mayPoint(by, before.Graph, edited.Graph); err != nil {
 			return err
 		}
-		if err := c.checkOrganizations(edited.OrganizationIDs); err != nil {
+		if err := c.mayOrganizations(edited.OrganizationIDs); err != nil {
 			return err
 		}
 		envs, err := c.tenantEnvironments(id)
@@ -368,16 +358,39 @@ func (s *Service) SetAdministrator(ctx context.Context, by Actor, account, envir
 		case administrator && !a.Active:
 			return failf(Conflict, "", "the access is inactive: it cannot become an administrator's")
 		}
-		a.Administrator = administrator
-		if err := c.putAccess(a, a.Active); err != nil {
-			return err
-		}
-		return c.audit("access.administrator", account.String(), map[string]any{"environment": environment, "administrator": administrator})
+		return c.setAdministrator(a, administrator)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+func (c *change) setAdministrator(a *Access, administrator bool) error {
+	a.Administrator = administrator
+	c.ended = c.ended || !administrator
+	if err := c.putAccess(a, a.Active); err != nil {
+		return err
+	}
+	return c.audit("access.administrator", a.AccountID.String(), map[string]any{"environment": a.EnvironmentID, "administrator": administrator})
+}
+
+// dropAdministrator takes the office of an administrator from every access of an account that may be
+// another person's from now on: an operator decides anew.
+func (c *change) dropAdministrator(account ID) error {
+	all, err := c.Accesses(account)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if !a.Administrator {
+			continue
+		}
+		if err := c.setAdministrator(a, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hasAdministrator reports whether an account has active access to an environment as its administrator.

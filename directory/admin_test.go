@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
 )
@@ -24,6 +25,7 @@ func TestRoles(t *testing.T) {
 	t.Parallel()
 	const (
 		operatorOnly = "operator"
+		systems      = "operator, system"
 		partners     = "operator, partner"
 		environments = "operator, environment administrator"
 		anyone       = "anyone"
@@ -49,7 +51,7 @@ func TestRoles(t *testing.T) {
 			return err
 		}},
 		"CreateTenant": {partners, func(s *scene, by directory.Actor) error {
-			_, err := s.svc.CreateTenant(s.ctx, by, directory.Tenant{Name: "new"})
+			_, err := s.svc.CreateTenant(s.ctx, by, directory.Tenant{Name: "new", OrganizationIDs: []directory.ID{s.org}})
 			return err
 		}},
 		"SetTenant": {partners, func(s *scene, by directory.Actor) error {
@@ -57,7 +59,7 @@ func TestRoles(t *testing.T) {
 			return err
 		}},
 		"CreateTenant in a custom cloud": {operatorOnly, func(s *scene, by directory.Actor) error {
-			_, err := s.svc.CreateTenant(s.ctx, by, directory.Tenant{Name: "new", Graph: customCloud})
+			_, err := s.svc.CreateTenant(s.ctx, by, directory.Tenant{Name: "new", OrganizationIDs: []directory.ID{s.org}, Graph: customCloud})
 			return err
 		}},
 		"SetTenant to a custom cloud": {operatorOnly, func(s *scene, by directory.Actor) error {
@@ -144,15 +146,60 @@ func TestRoles(t *testing.T) {
 			_, err := s.svc.SetAdministrator(s.ctx, by, s.ada.AccountID, s.production, true)
 			return err
 		}},
-		"Audit":         {anyone, nil},
-		"LogFailure":    {anyone, nil},
-		"CreateUser":    {anyone, nil},
-		"UpdateUser":    {anyone, nil},
-		"DeleteUser":    {anyone, nil},
-		"CreateGroup":   {anyone, nil},
-		"UpdateGroup":   {anyone, nil},
-		"DeleteGroup":   {anyone, nil},
-		"CreateSession": {anyone, nil},
+		"CreateOperator": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.CreateOperator(s.ctx, by, "new@bizz.example", "New")
+			return err
+		}},
+		"SetRoles": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetRoles(s.ctx, by, s.ada.AccountID, directory.RoleInput{Operator: new(true)})
+			return err
+		}},
+		"CreateLink": {systems, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.CreateLink(s.ctx, by, directory.LinkSetup, directory.ID{}, secretHash("link"), time.Hour)
+			return err
+		}},
+		"SetPassword": {operatorOnly, func(s *scene, by directory.Actor) error {
+			return s.svc.SetPassword(s.ctx, by, s.localOperator("new@bizz.example"), "hash")
+		}},
+		"RemoveLogin": {operatorOnly, func(s *scene, by directory.Actor) error {
+			s.localOperator("old@bizz.example")
+			return s.svc.RemoveLogin(s.ctx, by, s.localOperator("new@bizz.example"))
+		}},
+		"SetTOTP": {operatorOnly, func(s *scene, by directory.Actor) error {
+			return s.svc.SetTOTP(s.ctx, by, s.localOperator("new@bizz.example"), "", 0)
+		}},
+		"ResealTOTP": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.ResealTOTP(s.ctx, by, nil)
+			return err
+		}},
+		"ForgetSubject": {operatorOnly, func(s *scene, by directory.Actor) error {
+			s.signInAs(s.ada, "sub", "forgotten")
+			return s.svc.ForgetSubject(s.ctx, by, s.fjord, s.ada.ObjectID)
+		}},
+		"SetSigningKeys": {systems, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetSigningKeys(s.ctx, by, func([]directory.SigningKey) ([]directory.SigningKey, error) { return nil, nil })
+			return err
+		}},
+		"Audit":               {anyone, nil},
+		"LogFailure":          {anyone, nil},
+		"CreateUser":          {anyone, nil},
+		"UpdateUser":          {anyone, nil},
+		"DeleteUser":          {anyone, nil},
+		"CreateGroup":         {anyone, nil},
+		"UpdateGroup":         {anyone, nil},
+		"DeleteGroup":         {anyone, nil},
+		"CreateSession":       {anyone, nil},
+		"SignIn":              {anyone, nil},
+		"EndDirectorySession": {anyone, nil},
+		"EndSession":          {anyone, nil}, // another's is not found: TestEndSession
+		"EndSessions":         {anyone, nil},
+		"ResumeSessions":      {anyone, nil},
+		"KeepSessions":        {anyone, nil},
+		"UseState":            {anyone, nil},
+		"UseTOTP":             {anyone, nil},
+		"SetupOperator":       {anyone, nil}, // who has a link needs no role
+		"SignInByLink":        {anyone, nil},
+		"ResetPassword":       {anyone, nil},
 	}
 	actor := reflect.TypeFor[directory.Actor]()
 	for m := range reflect.TypeFor[*directory.Service]().Methods() {
@@ -173,30 +220,51 @@ func TestRoles(t *testing.T) {
 			for _, role := range roles {
 				may := role != directory.RoleNone && slices.Contains(strings.Split(m.may, ", "), string(role))
 				s := newScene(t)
-				audits := countAudit(s.world)
-				err := m.do(s, directory.Actor{Role: role, Channel: "console", ID: "caller"})
+				by := directory.Actor{Role: role, Channel: "console", ID: "caller", Reach: &directory.Reach{Organizations: []directory.ID{s.org}, Environments: []directory.ID{s.production}}}
+				switch role { // each reaches by its own role what it may
+				case directory.RoleOperator:
+					by.Reach = nil
+				case directory.RolePartner:
+					by.Reach.Environments = nil
+				case directory.RoleEnvironment:
+					by.Reach.Organizations = nil
+				}
+				err := m.do(s, by)
 				if may && err != nil {
 					t.Errorf("role %q: %v", role, err)
 				}
 				if !may {
-					if name == "RotateToken" || name == "RevokeToken" || name == "RotateClient" || name == "RevokeClient" || name == "RemoveCredential" || name == "SetTenant in a custom cloud" {
-						audits++ // what the operator made first
-					}
 					wantKind(t, err, directory.Forbidden)
-					if n := countAudit(s.world); n != audits {
-						t.Errorf("role %q: a refused call is in the audit as an act", role)
-					}
+					s.wantNoAct()
 				}
+			}
+			if m.may != partners && m.may != environments {
+				return
+			}
+			for what, by := range beyond(m.may == partners) {
+				s := newScene(t)
+				err := m.do(s, by(s))
+				wantKind(t, err, directory.NotFound)
+				if t.Failed() {
+					t.Fatal(what)
+				}
+				s.wantNoAct()
 			}
 		})
 	}
 }
 
-func countAudit(w *world) (n int) {
-	view(w, func(s *directory.Snapshot) (bool, error) {
-		return true, s.Audit(0, func(*directory.AuditEntry) bool { n++; return true })
+// wantNoAct checks that a caller who was refused is not in the audit.
+func (s *scene) wantNoAct() {
+	s.Helper()
+	view(s.world, func(sn *directory.Snapshot) (bool, error) {
+		return true, sn.Audit(0, func(e *directory.AuditEntry) bool {
+			if e.Actor.ID == "caller" {
+				s.Errorf("a refused call of role %q is in the audit: %+v", e.Actor.Role, e)
+			}
+			return true
+		})
 	})
-	return n
 }
 
 func TestIntegrationSettings(t *testing.T) {
@@ -255,7 +323,7 @@ func TestIntegrationSettings(t *testing.T) {
 func TestIntegrationSwitchedOnAlone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	admin := directory.Actor{Role: directory.RoleEnvironment, Channel: "console", ID: "administrator"}
+	admin := administrator(s.test)
 	on, off := true, false
 	rows := func() (n int) { // by which a tenant's and a group's environments are found
 		for k := range s.dump() {

@@ -23,6 +23,12 @@ func newSessionClock(wall func() time.Time, elapsed func() time.Duration) *sessi
 }
 
 func (c *sessionClock) now() time.Time {
+	now, _ := c.read()
+	return now
+}
+
+// read returns the time, and what elapsed says at that moment (zero without it).
+func (c *sessionClock) read() (time.Time, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	raw := c.wall()
@@ -42,7 +48,19 @@ func (c *sessionClock) now() time.Time {
 		now = wall
 	}
 	c.last = now
-	return now.Truncate(time.Millisecond)
+	return now.Truncate(time.Millisecond), c.at
+}
+
+// resume has the clock go on from where an earlier process left it: from the time mark, when elapsed
+// said at. What elapsed has counted since is never more than what has passed, even where it began
+// anew (with another boot, say).
+func (c *sessionClock) resume(mark time.Time, at time.Duration) {
+	_, now := c.read()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left := mark.Add(max(now-at, 0)); left.After(c.last) {
+		c.last = left
+	}
 }
 
 // broadcast wakes everybody who waits for the next event of a kind.

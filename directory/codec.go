@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,7 @@ import (
 	"time"
 )
 
-// Records that requests read and write all the time (accounts, users, groups, accesses) have a
+// Records that requests read and write all the time (accounts, users, groups, accesses, sessions) have a
 // binary form: a version byte, then fields in fixed order. All others are JSON. Fields are only
 // ever added at the end, under a higher version byte.
 
@@ -238,6 +239,35 @@ func decodeAccess(account, environment ID, value []byte) (*Access, error) {
 	a.Name, a.Email, a.Language, a.Locale = d.text(), d.text(), d.text(), d.text()
 	a.Menus = d.texts()
 	return a, d.finish("access")
+}
+
+func (s *Session) encode() []byte {
+	b := make([]byte, 0, 256)
+	b = append(b, recordVersion)
+	for _, id := range []*ID{&s.ID, &s.AccountID, &s.TenantID, &s.ObjectID} {
+		b = append(b, id[:]...)
+	}
+	b = binary.AppendUvarint(b, s.Epoch)
+	b = binary.AppendUvarint(b, s.Generation)
+	for _, t := range []time.Time{s.Created, s.Expires, s.Seen, s.Ended} {
+		b = appendTime(b, t)
+	}
+	for _, s := range []string{string(s.Method), string(s.Reason), s.SID, s.LogoutHint, s.Address, s.UserAgent} {
+		b = appendText(b, s)
+	}
+	return b
+}
+
+// decodeSession reads the session with that SHA-256, which it keeps a copy of.
+func decodeSession(hash, value []byte) (*Session, error) {
+	s := &Session{Hash: bytes.Clone(hash)}
+	d := decode(value)
+	s.ID, s.AccountID, s.TenantID, s.ObjectID = d.id(), d.id(), d.id(), d.id()
+	s.Epoch, s.Generation = d.uvarint(), d.uvarint()
+	s.Created, s.Expires, s.Seen, s.Ended = d.time(), d.time(), d.time(), d.time()
+	s.Method, s.Reason = SignInMethod(d.text()), EndReason(d.text())
+	s.SID, s.LogoutHint, s.Address, s.UserAgent = d.text(), d.text(), d.text(), d.text()
+	return s, d.finish("session")
 }
 
 func encodeJSON(v any) []byte {

@@ -25,7 +25,7 @@ func (s *Snapshot) Credentials() (all []*Credential, err error) {
 // SetCredential keeps a credential of a tenant in place of the one of the same name; id, time and
 // creator are set here. Errors: Forbidden; Invalid; NotFound for the tenant.
 func (s *Service) SetCredential(ctx context.Context, by Actor, cred Credential) (*Credential, error) {
-	if err := require(by, RolePartner, RoleOperator); err != nil {
+	if err := require(by, RolePartner, RoleOperator); err != nil { // before anything is said of the input
 		return nil, err
 	}
 	if cred.TokenFile != "" && by.Role != RoleOperator {
@@ -35,7 +35,7 @@ func (s *Service) SetCredential(ctx context.Context, by Actor, cred Credential) 
 		return nil, err
 	}
 	err := s.update(ctx, by, func(c *change) error {
-		tenant, err := c.Tenant(cred.TenantID)
+		tenant, err := c.mayTenant(cred.TenantID)
 		if err != nil {
 			return err
 		}
@@ -76,13 +76,10 @@ func (c Credential) public() json.RawMessage {
 	return encodeJSON(c)
 }
 
-// RemoveCredential removes a credential of a tenant.
+// RemoveCredential removes a credential of a tenant. Errors: Forbidden; NotFound.
 func (s *Service) RemoveCredential(ctx context.Context, by Actor, tenant ID, name string) error {
-	if err := require(by, RolePartner, RoleOperator); err != nil {
-		return err
-	}
 	return s.update(ctx, by, func(c *change) error {
-		t, err := c.Tenant(tenant)
+		t, err := c.mayTenant(tenant)
 		if err != nil {
 			return err
 		}

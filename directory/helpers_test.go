@@ -114,7 +114,6 @@ func (c *clock) Advance(d time.Duration) {
 // The callers of the tests.
 var (
 	operator = directory.Actor{Role: directory.RoleOperator, Channel: "cli", ID: "operator"}
-	partner  = directory.Actor{Role: directory.RolePartner, Channel: "console", ID: "partner"}
 	push     = directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: "token", RequestID: "r1", Address: "192.0.2.1"}
 )
 
@@ -492,6 +491,38 @@ func (w *world) signIn(account directory.ID) string {
 	return secret
 }
 
+// signInWith signs somebody in whom a directory has proven. The directory's session is named after
+// the secret of ours.
+func (w *world) signInWith(who directory.Identity, secret string) (*directory.Session, error) {
+	return w.svc.SignIn(w.ctx, directory.Actor{Channel: "console", Address: "192.0.2.7"}, who, directory.SessionInput{Hash: secretHash(secret),
+		SignedIn: directory.SignedIn{SID: "sid of " + secret, LogoutHint: "hint", Address: "192.0.2.7", UserAgent: "browser"}})
+}
+
+// signInAs signs a user in with the application "client" of its tenant.
+func (w *world) signInAs(u *directory.User, subject, secret string) *directory.Session {
+	w.Helper()
+	session, err := w.signInWith(directory.Identity{TenantID: u.TenantID, ClientID: "client", ObjectID: u.ObjectID, Subject: subject}, secret)
+	if err != nil {
+		w.Fatalf("SignIn: %v", err)
+	}
+	return session
+}
+
+// localOperator makes an operator with a login of its own and a second factor.
+func (w *world) localOperator(email string) directory.ID {
+	w.Helper()
+	id := must(w.svc.CreateOperator(w.ctx, operator, email, "Operator")).ID
+	if err := errors.Join(w.svc.SetPassword(w.ctx, operator, id, "hash of "+email), w.svc.SetTOTP(w.ctx, self(id), id, "sealed", 1)); err != nil {
+		w.Fatalf("localOperator: %v", err)
+	}
+	return id
+}
+
+// self is an account as the author of a change.
+func self(account directory.ID) directory.Actor {
+	return directory.Actor{Role: directory.RoleUser, Channel: "console", ID: account.String()}
+}
+
 func (w *world) signedIn(secret string) bool {
 	w.Helper()
 	_, err := w.svc.CheckSession(w.ctx, secretHash(secret), time.Time{})
@@ -630,6 +661,7 @@ type strictStore struct {
 	fail  func() error // asked before each Update commits; an error undoes it
 	meet  func()       // called once, before an Update begins: what somebody else does meanwhile
 	twice bool         // each Update is tried in vain first, as by a back end that retries
+	failAt int        // the write of an Update that fails; 0: none does
 	// within is called at the start of each Update: what it writes shares the fate of the Update.
 	within func(directory.Writer) error
 }
@@ -690,9 +722,20 @@ func (s *strictStore) attempt(w directory.Writer, fn func(directory.Writer) erro
 			return err
 		}
 	}
-	l := &lender{s: s, r: w, w: w}
+	l := &lender{s: s, r: w, w: w, failAt: s.failAt}
 	defer l.spoil()
 	return fn(l)
+}
+
+// errWrite is the error of a write that a test has fail.
+var errWrite = errors.New("this write fails")
+
+// write counts down to the write that fails.
+func (l *lender) write() error {
+	if l.failAt--; l.failAt == 0 {
+		return errWrite
+	}
+	return nil
 }
 
 type lender struct {
@@ -700,6 +743,8 @@ type lender struct {
 	r    directory.Reader
 	w    directory.Writer
 	lent [][]byte
+
+	failAt int
 }
 
 func (l *lender) lend(b []byte) []byte {
@@ -740,18 +785,27 @@ func (l *lender) Count(t *directory.Table, prefix []byte) (int64, error) {
 func (l *lender) Insert(t *directory.Table, key, value []byte) error {
 	l.s.note(func(o *operations) { o.Puts++ })
 	defer l.spoil()
+	if err := l.write(); err != nil {
+		return err
+	}
 	return l.w.Insert(t, key, value)
 }
 
 func (l *lender) Put(t *directory.Table, key, value []byte) error {
 	l.s.note(func(o *operations) { o.Puts++ })
 	defer l.spoil()
+	if err := l.write(); err != nil {
+		return err
+	}
 	return l.w.Put(t, key, value)
 }
 
 func (l *lender) Delete(t *directory.Table, key []byte) error {
 	l.s.note(func(o *operations) { o.Deletes++ })
 	defer l.spoil()
+	if err := l.write(); err != nil {
+		return err
+	}
 	return l.w.Delete(t, key)
 }
 

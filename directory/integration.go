@@ -37,16 +37,14 @@ func set[T any](to *T, from *T) {
 // whom that touches. What is more than one transaction should carry goes on as a Derivation, which is
 // returned (nil when all is done); DerivationPending says how to wait for it.
 //
-// Errors: Forbidden when the caller may not; Invalid with the setting at fault.
+// Errors: Forbidden when the caller may not; NotFound for an environment that is not the caller's, and
+// for a tenant; Invalid with the setting at fault.
 func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, in IntegrationInput) (*Environment, *Derivation, error) {
-	if err := require(by, RoleEnvironment, RoleOperator); err != nil {
-		return nil, nil, err
-	}
 	var env *Environment
 	var run *Derivation
 	err := s.update(ctx, by, func(c *change) (err error) {
 		run = nil
-		env, err = c.Environment(environment)
+		env, err = c.mayEnvironment(environment)
 		if err != nil {
 			return err
 		}
@@ -143,7 +141,10 @@ func (c *change) editIntegration(env *Environment, in IntegrationInput) error {
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(tenant.OrganizationIDs, env.OrganizationID) {
+		switch usable := slices.Contains(tenant.OrganizationIDs, env.OrganizationID); {
+		case !usable && c.by.Role != RoleOperator: // nobody else is told the name of another's tenant
+			return notFound("tenant")
+		case !usable:
 			return failf(Invalid, "tenant", "tenant %s may not be used by the organization of this environment", tenant.Name)
 		}
 	}

@@ -29,7 +29,7 @@ type books struct {
 
 // primary tables hold what is known; all others follow from them.
 var primary = []string{"settings", "organizations", "environments", "tenants", "accounts", "former", "users", "groups", "members",
-	"accesses", "tokens", "clients", "sessions", "log", "outbox", "audit", "runs",
+	"accesses", "tokens", "clients", "sessions", "subjects", "sign_in_states", "roles", "logins", "links", "log", "outbox", "audit", "runs",
 	"credentials", "pull_runs", "pull_run_items", "pull_state", "indirect", "taken", "group_taken", "pull_disabled"}
 
 // id reads the nth id of a key.
@@ -60,6 +60,8 @@ func checkInvariants(w *world) {
 	b.expectGroups(w)
 	b.expectAccesses(w)
 	b.expectCredentials(w)
+	b.expectSessions(w)
+	b.expectSignIn(w)
 	b.expectLogs(w)
 	b.expectPull(w)
 	for name, want := range b.want {
@@ -420,11 +422,73 @@ func (b *books) expectCredentials(w *world) {
 	for k, v := range b.tables["tokens"] {
 		b.expect("token_hash", decoded[directory.Token](w, v).Hash, k)
 	}
-	for _, v := range b.tables["sessions"] {
-		x := decoded[directory.Session](w, v)
+}
+
+// expectSessions balances the sessions: the record of one that has ended stays, with its reason.
+func (b *books) expectSessions(w *world) {
+	now := w.svc.SessionNow()
+	for k := range b.tables["sessions"] {
+		x := view(w, func(s *directory.Snapshot) (*directory.Session, error) { return s.Session([]byte(k)) })
 		b.expect("account_session", cat(x.AccountID, x.Hash), "")
-		if a := b.accounts[x.AccountID]; a == nil || a.Epoch != x.Epoch {
-			w.Errorf("a session of an older epoch is kept: %+v", a)
+		b.expect("session_end", cat(uint64(x.Expires.UnixMilli()), x.Hash), "")
+		if x.SID != "" {
+			b.expect("session_sid", cat(x.TenantID, x.SID, byte(0), x.ID), k)
+		}
+		a := b.accounts[x.AccountID]
+		if string(x.Hash) != k || a == nil || x.Epoch > a.Epoch {
+			w.Errorf("session %+v is under another key, of no account or of an epoch to come: %+v", x, a)
+			continue
+		}
+		if x.Ended.IsZero() != (x.Reason == "") || x.Expires.Sub(x.Created) > directory.SessionLife || x.Ended.After(x.Expires) {
+			w.Errorf("session %+v", x)
+		}
+		if !x.Live(now) {
+			continue
+		}
+		if x.Epoch != a.Epoch {
+			w.Errorf("a live session of epoch %d, the account has %d: %+v", x.Epoch, a.Epoch, x)
+		}
+		if !b.mayBeSignedIn(w, a) {
+			w.Errorf("a live session of an account without access or role: %+v", a)
+		}
+	}
+}
+
+// mayBeSignedIn is rule 8, from nothing but the primary rows.
+func (b *books) mayBeSignedIn(w *world, a *directory.Account) bool {
+	if _, ok := b.tables["roles"][string(a.ID[:])]; ok && !a.External() {
+		return true
+	}
+	for k := range b.tables["accesses"] {
+		if id(k, 0) == a.ID && w.access(a.ID, id(k, 1)).Active {
+			return true
+		}
+	}
+	return false
+}
+
+// expectSignIn balances who can sign in, and how.
+func (b *books) expectSignIn(w *world) {
+	for k, sub := range b.tables["subjects"] { // tenant, client id, 0, object id
+		rest, object := k[:len(k)-16], k[len(k)-16:]
+		b.expect("subject_owner", []byte(rest+sub), object)
+	}
+	for k, v := range b.tables["roles"] {
+		r := decoded[directory.Roles](w, v)
+		if string(r.AccountID[:]) != k || b.accounts[r.AccountID] == nil || !r.Operator && len(r.PartnerOf) == 0 {
+			w.Errorf("roles of nobody, or none: %+v", r)
+		}
+	}
+	for k, v := range b.tables["logins"] {
+		l := decoded[directory.Login](w, v)
+		if a := b.accounts[l.AccountID]; string(l.AccountID[:]) != k || a == nil || a.External() || l.Hash == "" {
+			w.Errorf("a login of nobody, of an external user, or without a password: %+v", a)
+		}
+	}
+	for _, v := range b.tables["links"] {
+		l := decoded[directory.Link](w, v)
+		if a := b.accounts[l.AccountID]; (l.Kind == directory.LinkSetup) != l.AccountID.IsZero() || !l.AccountID.IsZero() && (a == nil || a.External()) {
+			w.Errorf("a link to nobody, or to an external user: %+v", l)
 		}
 	}
 }

@@ -42,6 +42,8 @@ func newSealed(t *testing.T) *sealed {
 	s.deleteGroup(s.createGroup(s.harbor, "Divers", object(133)))
 	s.runs = map[directory.ID]*directory.Run{s.fjord: s.startRun(s.production), s.harbor: s.startRun(s.elsewhere), {}: {}}
 	s.repair(s.runs[s.harbor], s.planUpdate(s.off, func(p *directory.Profile) { p.Active = false }))
+	s.add(s.harborPilots, s.user)
+	s.signInAs(s.user, "sub", "session-harbor")
 	return s
 }
 
@@ -178,6 +180,10 @@ var snapshotReads = map[string]read{
 		return found(byObject != nil), err
 	},
 
+	// By the reach of an actor: TestReachOfPartners, TestReachOfAdministrators.
+	"MayTenant": nil, "MayEnvironment": nil,
+	"TenantsByDomain": nil, // whoever types an address is told whose domain it is, and no more
+	"Roles":           nil, "AllRoles": nil, "Login": nil, "Link": nil, "InternalAccount": nil, "HasLocalOperator": nil, "Sessions": nil, "SigningKeys": nil,
 	// An internal account is of no tenant, and it is the answer that says whether this one may have it.
 	"AdoptionProblem": nil,
 	// These take no tenant: they are for operators, for a secret, or for an environment or account
@@ -297,6 +303,20 @@ var serviceActs = map[string]struct {
 		_, _, err := s.svc.SetIntegration(s.ctx, operator, env, directory.IntegrationInput{TenantID: &tenant, Groups: []string{s.group.ExternalID}})
 		return err
 	}, directory.Invalid},
+	"SignIn": {func(s *sealed, tenant directory.ID) error {
+		_, err := s.signInWith(directory.Identity{TenantID: tenant, ClientID: "client", ObjectID: s.user.ObjectID, Subject: "sub"}, "another session")
+		return err
+	}, directory.NotFound},
+	"EndDirectorySession": {func(s *sealed, tenant directory.ID) error {
+		n, err := s.svc.EndDirectorySession(s.ctx, push, tenant, "sid of session-harbor")
+		if err == nil && n == 0 {
+			return errors.New("no session has ended")
+		}
+		return err
+	}, directory.Internal},
+	"ForgetSubject": {func(s *sealed, tenant directory.ID) error {
+		return s.svc.ForgetSubject(s.ctx, operator, tenant, s.user.ObjectID)
+	}, directory.NotFound},
 	"RemoveCredential": {func(s *sealed, tenant directory.ID) error {
 		return s.svc.RemoveCredential(s.ctx, operator, tenant, "graph")
 	}, directory.NotFound},
@@ -320,6 +340,10 @@ var serviceActs = map[string]struct {
 	// For a run or an environment that the caller has been shown to own, or for an operator.
 	"Watch": {}, "SaveRun": {}, "SaveItems": {}, "UpdatePullState": {}, "AllowRun": {}, "DiscardRun": {}, "PruneRuns": {}, "ResealCredentials": {}, "ProtectAccount": {}, "SetAdministrator": {},
 	"WorkOnce": {}, "View": {}, "Fold": {}, "Ready": {},
+	// Of an account, or of the server.
+	"EndSession": {}, "EndSessions": {}, "SessionsEnded": {}, "SessionNow": {}, "ResumeSessions": {}, "KeepSessions": {}, "UseState": {},
+	"CreateOperator": {}, "SetupOperator": {}, "SetRoles": {}, "CreateLink": {}, "SignInByLink": {}, "SetPassword": {}, "ResetPassword": {},
+	"RemoveLogin": {}, "SetTOTP": {}, "UseTOTP": {}, "ResealTOTP": {}, "SetSigningKeys": {},
 }
 
 func (s *sealed) twinIn(tenant directory.ID) directory.ID {

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +68,7 @@ func (s *Snapshot) Login(account ID) (*Login, error) {
 
 // InternalAccount returns the internal account of an e-mail address; nil when there is none.
 func (s *Snapshot) InternalAccount(email string) (*Account, error) {
-	if checkText("email", email) != nil {
+	if !isKey(email) {
 		return nil, nil //nolint:nilnil // no account has it
 	}
 	ids, err := keys(s.r, tableAccountEmail, Range{Prefix: append([]byte(s.fold(email)), 0)})
@@ -145,6 +146,13 @@ func (c *change) operatorAccount(email, name string) (*Account, error) {
 	if err := checkEmail(email); err != nil {
 		return nil, err
 	}
+	if name != "" {
+		clean, err := cleanName("name", name)
+		if err != nil {
+			return nil, err
+		}
+		name = clean
+	}
 	a, err := c.InternalAccount(email)
 	if err != nil {
 		return nil, err
@@ -162,7 +170,10 @@ func (c *change) operatorAccount(email, name string) (*Account, error) {
 		return nil, failf(Conflict, "email", "%s is an operator already", email)
 	}
 	roles.Operator, a.Protected = true, true
-	if err := c.put(row{tableAccounts, key(a.ID), a.encode()}, row{tableRoles, key(a.ID), encodeJSON(roles)}); err != nil {
+	if err := c.put(row{tableAccounts, key(a.ID), a.encode()}); err != nil {
+		return nil, err
+	}
+	if err := c.putRoles(roles); err != nil {
 		return nil, err
 	}
 	return a, c.audit("operator.create", a.ID.String(), map[string]any{"email": email})
@@ -254,15 +265,13 @@ func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInp
 		if before.Operator == after.Operator && slices.Equal(before.PartnerOf, after.PartnerOf) {
 			return nil
 		}
-		if err := c.put(row{tableRoles, key(account), encodeJSON(after)}); err != nil {
+		if err := c.putRoles(&after); err != nil {
 			return err
 		}
-		if after.none() {
-			if err := c.w.Delete(tableRoles, key(account)); err != nil {
+		if lost {
+			if err := c.dropLinks(account); err != nil {
 				return err
 			}
-		}
-		if lost {
 			if err := c.endSessions(a, EndedLogin); err != nil {
 				return err
 			}
@@ -275,14 +284,21 @@ func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInp
 	return roles, nil
 }
 
-// dropRoles takes the roles of an account whose user the directory has deleted: should somebody come
-// back to the account, an operator decides anew.
+func (c *change) putRoles(r *Roles) error {
+	if r.none() {
+		return c.w.Delete(tableRoles, key(r.AccountID))
+	}
+	return c.put(row{tableRoles, key(r.AccountID), encodeJSON(r)})
+}
+
+// dropRoles takes the roles of an account whose person the directory has deleted or replaced: should
+// somebody come back to the account, an operator decides anew.
 func (c *change) dropRoles(account ID) error {
 	roles, err := c.Roles(account)
 	if err != nil || roles.none() {
 		return err
 	}
-	if err := c.w.Delete(tableRoles, key(account)); err != nil {
+	if err := c.putRoles(&Roles{AccountID: account}); err != nil {
 		return err
 	}
 	return c.audit("account.roles", account.String(), map[string]any{"before": roles, "after": Roles{AccountID: account}})
@@ -291,8 +307,8 @@ func (c *change) dropRoles(account ID) error {
 func compareIDs(a, b ID) int { return slices.Compare(a[:], b[:]) }
 
 // CreateLink makes a one-time link; links of the same kind to the same account end. The secret stays
-// with the caller. Errors: Forbidden; NotFound for the account; Conflict for an account that the
-// link could not serve.
+// with the caller. A setup link is of no account. Errors: Forbidden; Invalid; NotFound for the account;
+// ReadOnly for an external user; Conflict for an account that the link could not serve.
 func (s *Service) CreateLink(ctx context.Context, by Actor, kind LinkKind, account ID, hash [32]byte, life time.Duration) (*Link, error) {
 	if err := require(by, RoleOperator, RoleSystem); err != nil {
 		return nil, err
@@ -305,10 +321,7 @@ func (s *Service) CreateLink(ctx context.Context, by Actor, kind LinkKind, accou
 		if err := c.mayLink(kind, account); err != nil {
 			return err
 		}
-		err := c.purgeTable(tableLinks, func(value []byte) (bool, error) {
-			old, err := decodeJSON[Link](value)
-			return err == nil && old.Kind == kind && old.AccountID == account, err
-		})
+		err := c.purgeLinks(func(old *Link) bool { return old.Kind == kind && old.AccountID == account })
 		if err != nil {
 			return err
 		}
@@ -325,13 +338,21 @@ func (s *Service) CreateLink(ctx context.Context, by Actor, kind LinkKind, accou
 	return l, nil
 }
 
+// mayLink says why a link could not serve an account, both when it is made and when it is used.
 func (c *change) mayLink(kind LinkKind, account ID) error {
-	if kind == LinkSetup {
+	switch kind {
+	case LinkSetup:
+		if !account.IsZero() {
+			return failf(Invalid, "account", "a setup link is of no account")
+		}
 		has, err := c.HasLocalOperator()
 		if err == nil && has {
 			err = failf(Conflict, "", "there is an operator already: ask for a sign-in link")
 		}
 		return err
+	case LinkSignIn, LinkPassword:
+	default:
+		return failf(Invalid, "kind", "there is no link of the kind %q", kind)
 	}
 	a, err := c.Account(account)
 	if err != nil {
@@ -365,6 +386,27 @@ func (s *Snapshot) managed(a *Account) error {
 	return failf(ReadOnly, "password", "the password of this user is managed in the directory of %s: it is changed there", t.DisplayName())
 }
 
+// purgeLinks removes the links that which selects.
+func (c *change) purgeLinks(which func(*Link) bool) error {
+	return c.purgeTable(tableLinks, math.MaxInt, func(value []byte) (bool, error) {
+		l, err := decodeJSON[Link](value)
+		return err == nil && which(l), err
+	})
+}
+
+// dropLinks ends the links to an account: what was taken from it must not come back by one of them.
+func (c *change) dropLinks(account ID) error {
+	return c.purgeLinks(func(l *Link) bool { return l.AccountID == account })
+}
+
+// dropLogin takes the password of an account, and the links that could set one.
+func (c *change) dropLogin(account ID) error {
+	if err := c.w.Delete(tableLogins, key(account)); err != nil {
+		return err
+	}
+	return c.dropLinks(account)
+}
+
 // useLink spends a link.
 func (c *change) useLink(hash [32]byte, kind LinkKind) (*Link, error) {
 	l, err := c.Link(hash, kind, c.s.clock.now())
@@ -377,12 +419,15 @@ func (c *change) useLink(hash [32]byte, kind LinkKind) (*Link, error) {
 	return l, c.audit("link.use", l.AccountID.String(), map[string]any{"kind": kind})
 }
 
-// SignInByLink spends a sign-in link and signs its account in. Errors: NotFound for the link;
-// Forbidden.
+// SignInByLink spends a sign-in link and signs its account in. Errors: NotFound for the link; ReadOnly
+// and Conflict when the account is not what it was when the link was made.
 func (s *Service) SignInByLink(ctx context.Context, by Actor, link [32]byte, in SessionInput) (session *Session, err error) {
 	err = s.update(ctx, by, func(c *change) error {
 		l, err := c.useLink(link, LinkSignIn)
 		if err != nil {
+			return err
+		}
+		if err := c.mayLink(l.Kind, l.AccountID); err != nil {
 			return err
 		}
 		in.AccountID, in.Method = l.AccountID, MethodLink
@@ -418,11 +463,15 @@ func (s *Service) SetPassword(ctx context.Context, by Actor, account ID, passwor
 }
 
 // ResetPassword spends a password link and sets the password of its account. A second factor stays.
-// Errors: NotFound for the link; ReadOnly for an external user.
+// Errors: NotFound for the link; ReadOnly and Conflict when the account is not what it was when the
+// link was made.
 func (s *Service) ResetPassword(ctx context.Context, by Actor, link [32]byte, password string) (a *Account, err error) {
 	err = s.update(ctx, by, func(c *change) error {
 		l, err := c.useLink(link, LinkPassword)
 		if err != nil {
+			return err
+		}
+		if err := c.mayLink(l.Kind, l.AccountID); err != nil {
 			return err
 		}
 		if a, err = c.Account(l.AccountID); err != nil {
@@ -438,9 +487,6 @@ func (s *Service) ResetPassword(ctx context.Context, by Actor, link [32]byte, pa
 }
 
 func (c *change) setPassword(a *Account, password string) error {
-	if a.External() {
-		return c.managed(a)
-	}
 	if password == "" {
 		return failf(Invalid, "password", "a password is required")
 	}
@@ -455,11 +501,7 @@ func (c *change) setPassword(a *Account, password string) error {
 	if err := c.put(row{tableLogins, key(a.ID), encodeJSON(login)}); err != nil {
 		return err
 	}
-	err = c.purgeTable(tableLinks, func(value []byte) (bool, error) {
-		l, err := decodeJSON[Link](value)
-		return err == nil && l.AccountID == a.ID, err
-	})
-	if err != nil {
+	if err := c.dropLinks(a.ID); err != nil {
 		return err
 	}
 	if err := c.endSessions(a, EndedPassword); err != nil {
@@ -492,7 +534,7 @@ func (s *Service) RemoveLogin(ctx context.Context, by Actor, account ID) error {
 				return err
 			}
 		}
-		if err := c.w.Delete(tableLogins, key(login.AccountID)); err != nil {
+		if err := c.dropLogin(login.AccountID); err != nil {
 			return err
 		}
 		if err := c.endSessions(a, EndedLogin); err != nil {
@@ -577,7 +619,10 @@ func (s *Service) ResealTOTP(ctx context.Context, by Actor, fn func(account ID, 
 				return err
 			}
 		}
-		return nil
+		if n == 0 {
+			return nil
+		}
+		return c.audit("account.totp.reseal", "all", map[string]int{"logins": n})
 	})
 	return n, err
 }

@@ -367,6 +367,9 @@ func (m *model) refusal(env directory.ID, l *look, r *modelRepair) (kind directo
 			return directory.Conflict, true
 		}
 	}
+	if u.object != "" && r.object != "" && u.object != r.object {
+		return directory.Conflict, false
+	}
 	if bad {
 		return directory.Invalid, false
 	}
@@ -453,10 +456,11 @@ func (m *model) repaired(env, tenant, account directory.ID, r *modelRepair, item
 // rewritten changes the user of a repair and reports whether others see it.
 func (m *model) rewritten(r *modelRepair) bool {
 	u := m.users[r.user]
-	if r.object != "" {
+	if u.object == "" { // a pull gives nobody another one
 		u.object = r.object
-	} else if object := guid(r.profile.ExternalID); r.update && object != "" {
-		u.object = object
+		if object := guid(r.profile.ExternalID); r.update && u.object == "" {
+			u.object = object
+		}
 	}
 	if !r.update || cmp.Equal(r.profile, u.Profile) {
 		return false

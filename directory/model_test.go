@@ -383,6 +383,9 @@ func (m *model) UpdateUser(t *rapid.T) {
 		m.pushed(id, old.account)
 		old.Profile, old.version = p, old.version+1
 		if object := guid(p.ExternalID); object != "" {
+			if old.object != "" && old.object != object { // another person of the directory's
+				m.lost[old.account] = true
+			}
 			old.object = object
 		}
 		m.accounts[old.account].say(p)
@@ -711,6 +714,50 @@ func (m *model) SignIn(t *rapid.T) {
 	m.last = m.dump()
 }
 
+// SignOut ends a session, or all of its account, once or once more.
+func (m *model) SignOut(t *rapid.T) {
+	if len(m.sessions) == 0 {
+		return
+	}
+	x := rapid.SampledFrom(m.sessions).Draw(t, "session")
+	by, all := self(x.account), rapid.Bool().Draw(t, "all")
+	record := view(m.world, func(s *directory.Snapshot) (*directory.Session, error) {
+		hash := secretHash(x.secret)
+		return s.Session(hash[:])
+	})
+	alive := 0
+	for _, other := range m.sessions {
+		mine := other.account == x.account && (all || other == x)
+		if mine && other.alive && m.clock.Now().Before(other.expires) {
+			alive++
+			other.alive = false
+		}
+	}
+	if all {
+		if n := must(m.svc.EndSessions(m.ctx, by, x.account, directory.ID{}, directory.EndedRevoked)); n != alive {
+			m.Errorf("%d sessions have ended, want %d", n, alive)
+		}
+	} else if record != nil {
+		if err := m.svc.EndSession(m.ctx, by, x.account, record.ID, directory.EndedSignOut); err != nil {
+			m.Fatalf("EndSession: %v", err)
+		}
+	}
+	m.last = m.dump()
+}
+
+// Keep removes the sessions whose time is over, and no other.
+func (m *model) Keep(*rapid.T) {
+	must(m.svc.KeepSessions(m.ctx, directory.Actor{Role: directory.RoleSystem}, nil))
+	for _, x := range m.sessions {
+		hash := secretHash(x.secret)
+		record := view(m.world, func(s *directory.Snapshot) (*directory.Session, error) { return s.Session(hash[:]) })
+		if over := !m.clock.Now().Before(x.expires); over != (record == nil) {
+			m.Errorf("a session whose time is over (%v) is kept: %+v", over, record)
+		}
+	}
+	m.last = m.dump()
+}
+
 func (m *model) Wait(t *rapid.T) {
 	m.clock.Advance(time.Duration(rapid.IntRange(1, 300).Draw(t, "minutes")) * time.Minute)
 }
@@ -894,6 +941,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"Trust":          m.Trust,
 		"CreateAccount":  m.CreateAccount,
 		"SignIn":         m.SignIn,
+		"SignOut":        m.SignOut,
+		"Keep":           m.Keep,
 		"Wait":           m.Wait,
 		"Work":           m.Work,
 		"Look":           m.Look,

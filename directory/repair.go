@@ -261,10 +261,13 @@ func (p *personChange) read() error {
 	if u.Version != p.Version || p.told(func(n *news) bool { return n.tellOf(u.ID, p.concerned(groups)) }) {
 		return moved("this user was changed")
 	}
+	if !u.ObjectID.IsZero() && !p.ObjectID.IsZero() && u.ObjectID != p.ObjectID {
+		return failf(Conflict, "", "this user belongs to another object of the directory")
+	}
 	u.Schemas, u.Attributes = bytes.Clone(u.Schemas), bytes.Clone(u.Attributes)
 	after := *u
 	p.before, p.after = u, &after
-	if after.ObjectID = cmp.Or(p.ObjectID, u.ObjectID); p.Update == nil {
+	if after.ObjectID = cmp.Or(u.ObjectID, p.ObjectID); p.Update == nil {
 		return nil
 	}
 	given := *u
@@ -273,7 +276,7 @@ func (p *personChange) read() error {
 		return err
 	}
 	after.Profile, after.Schemas, after.Attributes = p.in.Profile, p.in.Schemas, p.in.Attributes
-	after.ObjectID = cmp.Or(p.ObjectID, objectID(p.in.ExternalID), u.ObjectID)
+	after.ObjectID = cmp.Or(u.ObjectID, p.ObjectID, objectID(p.in.ExternalID))
 	return p.in.check()
 }
 

@@ -111,7 +111,7 @@ func TestRepairProvisions(t *testing.T) {
 }
 
 // The object id comes from the repair, whatever externalId is mapped to; where the repair has none,
-// from the externalId.
+// from the externalId. No pull gives a user another one: that would be another person.
 func TestRepairRemembersObjectID(t *testing.T) {
 	t.Parallel()
 	s := newRepairScene(t)
@@ -129,17 +129,25 @@ func TestRepairRemembersObjectID(t *testing.T) {
 	if eve.ObjectID != objectID(3) {
 		t.Errorf("user: %+v", eve)
 	}
+	session := s.signIn(eve.AccountID)
 	r = s.planUpdate(eve, func(p *directory.Profile) { p.ExternalID = object(4) })
 	r.ObjectID = directory.ID{}
 	s.repair(s.run, r)
-	if eve = s.user(eve); eve.ObjectID != objectID(4) {
+	if eve = s.user(eve); eve.ObjectID != objectID(3) || eve.ExternalID != object(4) {
 		t.Errorf("user: %+v", eve)
 	}
-	r = s.planUpdate(eve, func(p *directory.Profile) { p.ExternalID = object(5) })
-	r.ObjectID = objectID(6)
-	s.repair(s.run, r)
-	if eve = s.user(eve); eve.ObjectID != objectID(6) {
-		t.Errorf("user: %+v", eve)
+	s.unchanged(func() {
+		for _, r := range []directory.Repair{s.planUpdate(eve, func(p *directory.Profile) { p.ExternalID = object(5) }), s.plan(eve)} {
+			r.ObjectID = objectID(6)
+			_, err := s.tryRepair(s.run, r)
+			wantKind(t, err, directory.Conflict)
+			if errors.Is(err, directory.ErrMoved) {
+				t.Errorf("%v: nobody has changed it", err)
+			}
+		}
+	})
+	if !s.signedIn(session) {
+		t.Error("the session has ended")
 	}
 	checkInvariants(s.world)
 }

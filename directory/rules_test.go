@@ -23,6 +23,16 @@ type scene struct {
 	pilotsID, crewID string
 }
 
+// partner is a partner of fjord's organization.
+func (s *scene) partner() directory.Actor {
+	return directory.Actor{Role: directory.RolePartner, Channel: "console", ID: "partner", Reach: &directory.Reach{Organizations: []directory.ID{s.org}}}
+}
+
+// administrator is an administrator of environments.
+func administrator(environments ...directory.ID) directory.Actor {
+	return directory.Actor{Role: directory.RoleEnvironment, Channel: "console", ID: "admin", Reach: &directory.Reach{Environments: environments}}
+}
+
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{world: newWorld(t), pilotsID: object(101), crewID: object(102)}

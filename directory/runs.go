@@ -490,7 +490,7 @@ func (c *change) putItem(run ID, item *PlanItem) error {
 }
 
 // AllowRun approves the plan of a quarantined run once. The next run may apply a plan of the same
-// hash within ApprovalLife. Errors: Forbidden; Invalid without a reason or for another hash than the
+// hash within ApprovalLife. Errors: Forbidden; NotFound, also for a run of another's environment; Invalid without a reason or for another hash than the
 // run's; Conflict when the run does not wait for an approval, or has waited for longer than that.
 func (s *Service) AllowRun(ctx context.Context, by Actor, run ID, hash, reason string) (*Run, error) {
 	return s.decideRun(ctx, by, run, func(c *change, r *Run, state *PullState) error {
@@ -520,7 +520,7 @@ func (s *Service) AllowRun(ctx context.Context, by Actor, run ID, hash, reason s
 }
 
 // DiscardRun drops the plan of a quarantined run: nothing of it is done, and the next run plans
-// anew. A reason may be given. Errors: Forbidden; Conflict when the run does not wait for a decision.
+// anew. A reason may be given. Errors: Forbidden; NotFound, also for a run of another's environment; Conflict when the run does not wait for a decision.
 func (s *Service) DiscardRun(ctx context.Context, by Actor, run ID, reason string) (*Run, error) {
 	return s.decideRun(ctx, by, run, func(c *change, r *Run, state *PullState) error {
 		reason, err := cleanReason(reason)
@@ -545,12 +545,18 @@ func cleanReason(text string) (string, error) {
 }
 
 func (s *Service) decideRun(ctx context.Context, by Actor, id ID, fn func(*change, *Run, *PullState) error) (*Run, error) {
-	if err := require(by, RoleEnvironment, RoleOperator); err != nil {
+	if err := require(by, RoleEnvironment, RolePartner, RoleOperator); err != nil { // also for a run that is not
 		return nil, err
 	}
 	var run *Run
 	err := s.update(ctx, by, func(c *change) (err error) {
 		if run, err = c.Run(id); err != nil {
+			return err
+		}
+		if _, err := c.mayEnvironment(run.EnvironmentID); err != nil {
+			if KindOf(err) == NotFound {
+				err = notFound("run")
+			}
 			return err
 		}
 		state, err := c.PullState(run.EnvironmentID)

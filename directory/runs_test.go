@@ -131,7 +131,7 @@ func TestAllowRun(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	running, run := s.startRun(s.production), s.quarantine(s.production)
-	admin := directory.Actor{Role: directory.RoleEnvironment, Channel: "console", ID: "admin"}
+	admin := administrator(s.production)
 	s.clock.Advance(directory.ApprovalLife - time.Millisecond)
 	s.unchanged(func() {
 		for _, reason := range []string{"", " \n", strings.Repeat("a", 1001), "a\x00b", "a\x7f"} {
@@ -149,7 +149,9 @@ func TestAllowRun(t *testing.T) {
 		t.Fatalf("%+v, %v", allowed, err)
 	}
 	now := s.clock.Now()
-	want := &directory.Approval{RunID: run.ID, Hash: run.Hash, By: admin, Reason: "the merger", Given: now, Expires: now.Add(24 * time.Hour)}
+	kept := admin
+	kept.Reach = nil // it is that of the moment
+	want := &directory.Approval{RunID: run.ID, Hash: run.Hash, By: kept, Reason: "the merger", Given: now, Expires: now.Add(24 * time.Hour)}
 	wantSame(t, "state", s.pullState(s.production), &directory.PullState{EnvironmentID: s.production, LastRun: run.ID, Approval: want})
 	e := s.lastAudit()
 	detail := new(directory.Approval)
@@ -192,7 +194,7 @@ func TestAllowRestore(t *testing.T) {
 	run.Restore = true
 	s.holdRun(run)
 	s.unchanged(func() {
-		_, err := s.svc.AllowRun(s.ctx, directory.Actor{Role: directory.RoleEnvironment}, run.ID, run.Hash, "why")
+		_, err := s.svc.AllowRun(s.ctx, administrator(s.production), run.ID, run.Hash, "why")
 		wantKind(t, err, directory.Forbidden)
 	})
 	must(s.svc.AllowRun(s.ctx, operator, run.ID, run.Hash, "why"))
@@ -343,7 +345,7 @@ func TestCredentials(t *testing.T) {
 	expires := s.clock.Now().Add(time.Hour)
 	in := directory.Credential{TenantID: s.fjord, Name: " graph ", ID: number(997), Kind: "secret", Sealed: "v1.sealed.secret", Hint: "cret", Expires: expires, CreatedBy: "nobody"}
 	s.store.twice = true
-	cred := must(s.svc.SetCredential(s.ctx, partner, in))
+	cred := must(s.svc.SetCredential(s.ctx, s.partner(), in))
 	want := in
 	want.Name, want.ID, want.Created, want.CreatedBy = "graph", cred.ID, s.clock.Now(), "partner"
 	wantSame(t, "credential", cred, &want)
@@ -356,7 +358,7 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("%v, %v", cred.ID, err)
 	}
 	federated := must(s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.harbor, Name: "graph", Kind: "federated", TokenFile: "/var/run/token"}))
-	again := must(s.svc.SetCredential(s.ctx, partner, directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "certificate", Sealed: "v1.sealed.key"}))
+	again := must(s.svc.SetCredential(s.ctx, s.partner(), directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "certificate", Sealed: "v1.sealed.key"}))
 	if again.ID == cred.ID {
 		t.Error("a replaced credential has the id of the one before")
 	}
@@ -370,7 +372,7 @@ func TestCredentials(t *testing.T) {
 		}
 		return texts
 	}
-	second := must(s.svc.SetCredential(s.ctx, partner, directory.Credential{TenantID: s.fjord, Name: "other", Kind: "secret", Sealed: "v1.sealed.other"}))
+	second := must(s.svc.SetCredential(s.ctx, s.partner(), directory.Credential{TenantID: s.fjord, Name: "other", Kind: "secret", Sealed: "v1.sealed.other"}))
 	s.unchanged(func() {
 		_, err := s.svc.ResealCredentials(s.ctx, operator, func(c *directory.Credential) (string, error) {
 			if c.Name == second.Name {
@@ -401,7 +403,7 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("%+v, %v", kept, err)
 	}
 
-	if err := s.svc.RemoveCredential(s.ctx, partner, s.fjord, "graph"); err != nil {
+	if err := s.svc.RemoveCredential(s.ctx, s.partner(), s.fjord, "graph"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = get(s.fjord)
@@ -423,8 +425,8 @@ func TestCredentials(t *testing.T) {
 	})
 	wantSame(t, "audit", actions, []string{"credential.set fjord", "credential.set harbor", "credential.set fjord", "credential.set fjord", "credential.reseal all", "credential.remove fjord"})
 	s.unchanged(func() {
-		wantKind(t, s.svc.RemoveCredential(s.ctx, partner, s.fjord, "graph"), directory.NotFound)
-		wantKind(t, s.svc.RemoveCredential(s.ctx, partner, number(999), "graph"), directory.NotFound)
+		wantKind(t, s.svc.RemoveCredential(s.ctx, s.partner(), s.fjord, "graph"), directory.NotFound)
+		wantKind(t, s.svc.RemoveCredential(s.ctx, s.partner(), number(999), "graph"), directory.NotFound)
 		for name, bad := range map[string]directory.Credential{
 			"no name":                       {Kind: "secret", Sealed: "a"},
 			"a name with a NUL":             {Name: "a\x00", Kind: "secret", Sealed: "a"},

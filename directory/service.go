@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -29,8 +28,10 @@ type Options struct {
 	NewID     func() ID           // time-ordered, unique
 	Normalize func(string) string // Unicode NFC
 	Limits    Limits
-	// Elapsed is the time since a moment in the past by a clock that nobody sets; nil: what the readings
-	// of Now tell of one another. Sessions end by it and Now, whichever says so first.
+	// Elapsed is the time since a moment in the past by a clock that nobody sets, such as that since the
+	// machine was started; nil: what the readings of Now tell of one another. Sessions end by it and
+	// Now, whichever says so first. One that goes on while no server runs tells a new one how long
+	// that was.
 	Elapsed func() time.Duration
 }
 
@@ -98,7 +99,7 @@ func (s *Service) update(ctx context.Context, by Actor, fn func(*change) error) 
 	err := s.store.Update(ctx, func(w Writer) error {
 		c := &change{Snapshot: &Snapshot{r: w, fold: s.Fold}, s: s, w: w, by: by, now: s.now()}
 		err := fn(c)
-		ended = c.ended || slices.ContainsFunc(c.accesses, func(e AccessEffect) bool { return e.Effect == Deactivated })
+		ended = c.ended
 		return err
 	})
 	if err == nil && ended {
@@ -208,6 +209,9 @@ func checkText(field, text string) error {
 	}
 	return nil
 }
+
+// isKey reports whether a text can be the key of an index.
+func isKey(text string) bool { return checkText("", text) == nil }
 
 func require(by Actor, roles ...Role) error {
 	for _, r := range roles {

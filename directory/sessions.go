@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -72,7 +74,7 @@ const (
 )
 
 // SessionEnded is the error of a session that holds no more, of kind Unauthorized.
-type SessionEnded struct {
+type SessionEnded struct { //nolint:errname // it says what has happened, in the words of the domain
 	Reason  EndReason
 	Session *Session // nil when it is not known
 }
@@ -153,7 +155,7 @@ func (c *change) createSession(in SessionInput) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.mayHaveSession(a); err != nil {
+	if _, _, err := c.mayHaveSession(a); err != nil {
 		return nil, err
 	}
 	if in.Replaces != [32]byte{} {
@@ -165,10 +167,10 @@ func (c *change) createSession(in SessionInput) (*Session, error) {
 	if err := c.makeRoom(a.ID, now); err != nil {
 		return nil, err
 	}
-	in.UserAgent, in.Address = cut(in.UserAgent, 256), cut(in.Address, 64)
+	in.clean()
 	session := &Session{ID: c.s.newID(), Hash: in.Hash[:], AccountID: a.ID, Epoch: a.Epoch, Generation: c.s.generation.Load(),
 		Created: now, Expires: now.Add(c.s.limits.SessionLife), Seen: now, SignedIn: in.SignedIn}
-	if err := c.insert(tableSessions, session.Hash, encodeJSON(session), failf(Conflict, "", "there is such a session already")); err != nil {
+	if err := c.insert(tableSessions, session.Hash, session.encode(), failf(Conflict, "", "there is such a session already")); err != nil {
 		return nil, err
 	}
 	rows := []row{{table: tableAccountSession, key: append(key(a.ID), session.Hash...)}, {table: tableSessionEnd, key: session.endKey()}}
@@ -181,11 +183,16 @@ func (c *change) createSession(in SessionInput) (*Session, error) {
 	return session, c.audit("session.create", a.ID.String(), map[string]any{"session": session.ID, "method": session.Method, "address": session.Address})
 }
 
-func cut(s string, most int) string {
-	if len(s) > most {
-		s = s[:most]
+// clean bounds what others have said: a text for people is cut, one that means something is dropped
+// when it is not what it may be.
+func (in *SignedIn) clean() {
+	cut := func(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
+	in.UserAgent, in.Address = cut(in.UserAgent, 256), cut(in.Address, 64)
+	for _, s := range []*string{&in.SID, &in.LogoutHint} {
+		if !isKey(*s) {
+			*s = ""
+		}
 	}
-	return s
 }
 
 func (s *Session) endKey() []byte {
@@ -212,49 +219,56 @@ func (c *change) makeRoom(account ID, now time.Time) error {
 	return nil
 }
 
-// mayHaveSession returns the accesses that let an account be signed in, or says why it may not be: an
-// external user, or an internal one without a role, needs an active access (rule 8).
-func (s *Snapshot) mayHaveSession(a *Account) ([]*Access, error) {
+// mayHaveSession returns the accesses and roles that let an account be signed in, or says why it may
+// not be: an external user, or an internal one without a role, needs an active access (rule 8).
+func (s *Snapshot) mayHaveSession(a *Account) ([]*Access, *Roles, error) {
 	accesses, err := s.entitledAccesses(a)
-	if err != nil || len(accesses) > 0 {
-		return accesses, err
+	if err != nil {
+		return nil, nil, err
 	}
-	if !a.External() {
-		roles, err := s.Roles(a.ID)
-		if err != nil || !roles.none() {
+	roles, err := s.Roles(a.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(accesses) == 0 && (a.External() || roles.none()) {
+		return nil, nil, errNoAccess
+	}
+	return accesses, roles, nil
+}
+
+var errNoAccess = &Error{Kind: Forbidden, Field: "access", Detail: "this account has no active access to any environment"}
+
+// entitledAccesses returns the accesses of an account that are active, and rightly so: the directory
+// says that the user is active, and no derivation has still to look at the access. Where one has, rule 1
+// itself is asked; everywhere else the record is what it came to.
+func (s *Snapshot) entitledAccesses(a *Account) (all []*Access, err error) {
+	var u User
+	if a.External() {
+		if ok, err := s.UserResource(&u, a.TenantID, a.UserID); !ok || !u.Active || err != nil {
 			return nil, err
 		}
 	}
-	return nil, failf(Forbidden, "access", "this account has no active access to any environment")
-}
-
-// entitledAccesses returns the accesses of an account that are active and rightly so: a derivation
-// that has not reached the person yet may still have to take one away.
-func (s *Snapshot) entitledAccesses(a *Account) (all []*Access, err error) {
 	accesses, err := s.Accesses(a.ID)
 	if err != nil {
 		return nil, err
 	}
+	pending, err := s.pendingEnvironments()
+	if err != nil {
+		return nil, err
+	}
 	c := change{Snapshot: s} // rule 1 needs no more of a change
-	var u *User
 	for _, x := range accesses {
-		if !x.Active {
+		switch {
+		case !x.Active, a.External() && x.TenantID != a.TenantID:
 			continue
-		}
-		if a.External() {
-			if u == nil {
-				if u, err = s.user(a.TenantID, a.UserID); err != nil {
-					return nil, err
-				}
-			}
+		case a.External() && slices.Contains(pending, x.EnvironmentID):
 			env, err := s.Environment(x.EnvironmentID)
 			if err != nil {
 				return nil, err
 			}
-			if ok, err := c.entitled(env, a, u, ID{}); err != nil || !ok {
-				if err != nil {
-					return nil, err
-				}
+			if ok, err := c.entitled(env, a, &u, ID{}); err != nil {
+				return nil, err
+			} else if !ok {
 				continue
 			}
 		}
@@ -292,12 +306,15 @@ func (s *Service) principal(sn *Snapshot, hash []byte, seen time.Time) (*Princip
 	if seen.Before(session.Seen) {
 		seen = session.Seen
 	}
+	if end := session.Created.Add(s.limits.SessionLife); end.Before(session.Expires) { // the setting is shorter now
+		session.Expires = end
+	}
 	switch idle := s.limits.SessionIdle; {
 	case !session.Ended.IsZero():
 		return ended(session.Reason)
 	case !now.Before(session.Expires):
 		return ended(EndedExpired)
-	case session.Generation != s.generation.Load(), now.Before(session.Created.Add(-time.Minute)):
+	case session.Generation != s.generation.Load(), now.Before(session.Created.Add(-clockSlack)):
 		return ended(EndedRestored)
 	case idle > 0 && now.Sub(seen) >= idle:
 		return ended(EndedIdle)
@@ -309,15 +326,11 @@ func (s *Service) principal(sn *Snapshot, hash []byte, seen time.Time) (*Princip
 	if account.Epoch != session.Epoch {
 		return ended(EndedDeactivated)
 	}
-	accesses, err := sn.mayHaveSession(account)
-	if KindOf(err) == Forbidden && err != nil {
+	accesses, roles, err := sn.mayHaveSession(account)
+	switch {
+	case errors.Is(err, errNoAccess):
 		return ended(EndedDeactivated)
-	}
-	if err != nil {
-		return nil, err
-	}
-	roles, err := sn.Roles(account.ID)
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	return &Principal{Session: session, Account: account, Roles: roles, Accesses: accesses, Now: now}, nil
@@ -331,7 +344,7 @@ func (s *Service) SessionsEnded() <-chan struct{} { return s.ends.next() }
 func (s *Service) SessionNow() time.Time { return s.clock.now() }
 
 // EndSession ends one session, named by its id. Who it belongs to may end it, and an operator.
-// Ending one that has ended is no error. Errors: NotFound, also for another's; Forbidden.
+// Ending one that has ended is no error. Errors: NotFound, also for another's.
 func (s *Service) EndSession(ctx context.Context, by Actor, account, id ID, why EndReason) error {
 	return s.update(ctx, by, func(c *change) error {
 		if by.Role != RoleOperator && by.Role != RoleSystem && by.ID != account.String() {
@@ -388,7 +401,7 @@ func (s *Service) EndSessions(ctx context.Context, by Actor, account, except ID,
 // EndDirectorySession ends the sessions that came of one session at the directory of a tenant (OpenID
 // Connect Front-Channel Logout 1.0). It returns how many ended.
 func (s *Service) EndDirectorySession(ctx context.Context, by Actor, tenant ID, sid string) (n int, err error) {
-	if sid == "" || checkText("sid", sid) != nil {
+	if sid == "" || !isKey(sid) {
 		return 0, nil
 	}
 	found := false
@@ -441,7 +454,7 @@ func (c *change) endSession(hash []byte, why EndReason) error {
 	session.Ended, session.Reason = now, why
 	c.sessions++
 	c.ended = true
-	return c.put(row{tableSessions, session.Hash, encodeJSON(session)})
+	return c.put(row{tableSessions, session.Hash, session.encode()})
 }
 
 // endAll ends the sessions of an account that which selects.
@@ -474,7 +487,7 @@ func (c *change) endSessions(account *Account, why EndReason) error {
 // Session returns the session with that SHA-256, nil when there is none. Whether it still holds is for
 // CheckSession to say.
 func (s *Snapshot) Session(hash []byte) (*Session, error) {
-	return get(s.r, tableSessions, hash, decodeJSON[Session])
+	return get(s.r, tableSessions, hash, func(v []byte) (*Session, error) { return decodeSession(hash, v) })
 }
 
 // Sessions lists the sessions of an account whose records are kept, ended ones too.
@@ -502,42 +515,68 @@ type Witness struct {
 // vouching is the store's own side of a Witness.
 type vouching struct {
 	Witness
-	Generation uint64 `json:"generation"` // of the sessions that hold
+	Elapsed    time.Duration `json:"elapsed"`    // by Options.Elapsed, at Mark
+	Generation uint64        `json:"generation"` // of the sessions that hold
 }
+
+// clockSlack is how far a clock may be set back between two processes before sessions end for it:
+// clocks are corrected by seconds all the time, and the session clock goes on regardless.
+const clockSlack = time.Minute
 
 var vouchingKey = []byte("sessions")
 
-// ResumeSessions begins a run of the server on its store. Sessions made before it hold on only when
-// the witness (zero: there is none) and the store tell of the same last run, the store has not
-// fallen behind it, and the clock has not been set back since; else all of them have ended. It
-// returns the new witness, and whether they hold.
+// ResumeSessions begins a run of the server on its store; nothing may be served before. Sessions made
+// earlier hold on only when the witness (zero: there is none) and the store tell of the same last run,
+// the store has not fallen behind it, and the clock has not been set back since; else all of them have
+// ended, and with them the one-time links, which may have been used. It returns the new witness, and
+// whether they hold.
 func (s *Service) ResumeSessions(ctx context.Context, by Actor, w Witness) (next Witness, hold bool, err error) {
+	var generation uint64
 	err = s.update(ctx, by, func(c *change) error {
 		v, err := get(c.r, tableSettings, vouchingKey, decodeJSON[vouching])
 		if err != nil {
 			return err
 		}
-		now := c.s.clock.now()
 		fresh := v == nil && w == Witness{}
 		if v == nil {
 			v = &vouching{}
 		}
-		hold = fresh || v.Start != "" && v.Start == w.Start && !v.Mark.Before(w.Mark) && !now.Before(v.Mark)
-		if !hold {
+		hold = fresh || v.vouches(w, c.s.clock.now())
+		if hold {
+			c.s.clock.resume(v.Mark, v.Elapsed)
+		} else {
 			v.Generation++
-			if err := c.audit("session.end-restored", "all", nil); err != nil {
+			if err := c.endRestored(); err != nil {
 				return err
 			}
 		}
-		v.Witness = Witness{Start: s.newID().String(), Mark: now}
-		next = v.Witness
-		s.generation.Store(v.Generation)
+		v.Start = s.newID().String()
+		v.Mark, v.Elapsed = c.s.clock.read()
+		next, generation = v.Witness, v.Generation
 		return c.put(row{tableSettings, vouchingKey, encodeJSON(v)})
 	})
-	if err == nil && !hold {
+	if err != nil {
+		return Witness{}, false, err
+	}
+	s.generation.Store(generation)
+	if !hold {
 		s.ends.send()
 	}
-	return next, hold, err
+	return next, hold, nil
+}
+
+// vouches reports whether the store is the one that the witness tells of, and the clock has gone on.
+func (v *vouching) vouches(w Witness, now time.Time) bool {
+	return v.Start != "" && v.Start == w.Start && !v.Mark.Before(w.Mark) && !now.Before(v.Mark.Add(-clockSlack))
+}
+
+// endRestored ends what a store that nobody can vouch for may have brought back, but for the
+// sessions: these are of an older generation.
+func (c *change) endRestored() error {
+	if err := c.purgeLinks(func(*Link) bool { return true }); err != nil {
+		return err
+	}
+	return c.audit("session.end-restored", "all", nil)
 }
 
 // KeepSessions does the housekeeping of a minute: it notes when sessions were last used (seen, by
@@ -567,7 +606,7 @@ func (s *Service) KeepSessions(ctx context.Context, by Actor, seen map[[32]byte]
 				continue
 			}
 			session.Seen = at
-			if err := c.put(row{tableSessions, session.Hash, encodeJSON(session)}); err != nil {
+			if err := c.put(row{tableSessions, session.Hash, session.encode()}); err != nil {
 				return err
 			}
 		}
@@ -578,8 +617,8 @@ func (s *Service) KeepSessions(ctx context.Context, by Actor, seen map[[32]byte]
 		if err != nil || v == nil { // not resumed: nobody keeps a witness
 			return err
 		}
-		if now.After(v.Mark) {
-			v.Mark = now
+		if mark, elapsed := c.s.clock.read(); mark.After(v.Mark) {
+			v.Mark, v.Elapsed = mark, elapsed
 		}
 		w = v.Witness
 		return c.put(row{tableSettings, vouchingKey, encodeJSON(v)})
@@ -587,7 +626,7 @@ func (s *Service) KeepSessions(ctx context.Context, by Actor, seen map[[32]byte]
 	return w, err
 }
 
-// purgeRows is how many records of a kind one KeepSessions removes.
+// purgeRows is how many sessions, and how many states, one KeepSessions removes.
 const purgeRows = 1000
 
 // purge removes what is over: sessions at their end, states and links that nobody can use any more.
@@ -617,18 +656,16 @@ func (c *change) purge(now time.Time) error {
 			return err
 		}
 	}
-	if err := c.purgeTable(tableSignInStates, func(end []byte) (bool, error) {
+	if err := c.purgeTable(tableSignInStates, purgeRows, func(end []byte) (bool, error) {
 		return int64(binary.BigEndian.Uint64(end)) <= now.UnixMilli(), nil
 	}); err != nil {
 		return err
 	}
-	return c.purgeTable(tableLinks, func(value []byte) (bool, error) {
-		l, err := decodeJSON[Link](value)
-		return err == nil && !now.Before(l.Expires), err
-	})
+	return c.purgeLinks(func(l *Link) bool { return !now.Before(l.Expires) })
 }
 
-func (c *change) purgeTable(t *Table, over func(value []byte) (bool, error)) error {
+// purgeTable removes at most so many rows of a table that are over.
+func (c *change) purgeTable(t *Table, most int, over func(value []byte) (bool, error)) error {
 	var gone [][]byte
 	var failed error
 	err := c.r.Scan(t, Range{}, func(k, value []byte) bool {
@@ -636,7 +673,7 @@ func (c *change) purgeTable(t *Table, over func(value []byte) (bool, error)) err
 		if is, failed = over(value); is {
 			gone = append(gone, bytes.Clone(k))
 		}
-		return failed == nil && len(gone) < purgeRows
+		return failed == nil && len(gone) < most
 	})
 	if err != nil || failed != nil {
 		return firstError(failed, err)

@@ -1,8 +1,10 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,7 +71,7 @@ type Identity struct {
 	Subject  string // sub, another one for each application
 }
 
-// ErrAmbiguous is wrapped by the error of a person whom a tenant has more than once.
+// The errors of SignIn beside those of CreateSession. Nothing has been written when one is returned.
 var (
 	ErrNotProvisioned = &Error{Kind: NotFound, Field: "objectId", Detail: "this person is not provisioned"}
 	ErrAmbiguous      = &Error{Kind: Conflict, Field: "objectId", Detail: "more than one user of the tenant has this object id"}
@@ -82,7 +84,7 @@ var (
 //
 // Errors: ErrNotProvisioned; ErrAmbiguous; ErrSubject; ErrInactive; Forbidden without an active access.
 func (s *Service) SignIn(ctx context.Context, by Actor, who Identity, in SessionInput) (*Session, error) {
-	if who.ObjectID.IsZero() || who.Subject == "" || checkText("sub", who.Subject) != nil {
+	if who.ObjectID.IsZero() || who.Subject == "" || !isKey(who.Subject) || !isKey(who.ClientID) {
 		return nil, ErrNotProvisioned
 	}
 	var session *Session
@@ -119,8 +121,8 @@ func (s *Service) SignIn(ctx context.Context, by Actor, who Identity, in Session
 
 // pinSubject makes sure that object id and subject belong together, as they did before.
 func (c *change) pinSubject(who Identity) error {
-	prefix := append(textKey(who.TenantID, who.ClientID), 0)
-	byObject, bySubject := append(prefix[:len(prefix):len(prefix)], who.ObjectID[:]...), append(prefix[:len(prefix):len(prefix)], who.Subject...)
+	byObject := listKey(who.TenantID, who.ClientID, who.ObjectID)
+	bySubject := append(listPrefix(who.TenantID, who.ClientID), who.Subject...)
 	sub, err := c.r.Get(tableSubjects, byObject)
 	if err != nil {
 		return err
@@ -155,8 +157,7 @@ func (s *Service) ForgetSubject(ctx context.Context, by Actor, tenant, object ID
 		var rows []row
 		err = c.r.Scan(tableSubjects, Range{Prefix: key(tenant)}, func(k, sub []byte) bool {
 			if lastID(k) == object {
-				client := k[: len(k)-16 : len(k)-16]
-				rows = append(rows, row{table: tableSubjects, key: append([]byte(nil), k...)}, row{table: tableSubjectOwner, key: append(append([]byte(nil), client...), sub...)})
+				rows = append(rows, row{table: tableSubjects, key: bytes.Clone(k)}, row{table: tableSubjectOwner, key: slices.Concat(k[:len(k)-16], sub)})
 			}
 			return true
 		})

@@ -60,7 +60,7 @@ func TestTokens(t *testing.T) {
 		_, err := create("secret-three")
 		wantKind(t, err, directory.Conflict)
 	})
-	must(s.svc.CreateToken(s.ctx, partner, s.harbor, newToken("secret-harbor"))) // another tenant has its own two
+	must(s.svc.CreateToken(s.ctx, operator, s.harbor, newToken("secret-harbor"))) // another tenant has its own two
 	s.wantOpen(map[string]directory.ID{"secret-one": s.fjord, "secret-two": s.fjord, "secret-three": none, "secret-harbor": s.harbor, "": none})
 
 	if err := s.svc.RevokeToken(s.ctx, operator, s.fjord, first.ID); err != nil {
@@ -379,7 +379,7 @@ func TestNoSecretIsKept(t *testing.T) {
 	if err := s.svc.RevokeToken(s.ctx, operator, s.fjord, old.ID); err != nil {
 		t.Fatal(err)
 	}
-	allowed := []string{"tokens", "token_hash", "clients", "sessions", "account_session"}
+	allowed := []string{"tokens", "token_hash", "clients", "sessions", "account_session", "session_end"}
 	for k, v := range s.dump() {
 		table, key, _ := strings.Cut(k, "\x00")
 		row := key + "\x00" + v

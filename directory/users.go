@@ -89,11 +89,11 @@ func (c *change) provision(tenant ID, in UserInput, object ID) (*User, error) {
 		return nil, err
 	}
 	if adopted {
-		// What an internal user was given by hand is not derived: rule 1 takes it away.
-		if err := c.deriveUser(account, u); err != nil {
+		if err := c.endSessions(account, EndedAdopted); err != nil {
 			return nil, err
 		}
-		if err := c.endSessions(account, EndedAdopted); err != nil {
+		// What an internal user was given by hand is not derived: rule 1 takes it away.
+		if err := c.deriveUser(account, u); err != nil {
 			return nil, err
 		}
 	}
@@ -119,14 +119,23 @@ func (c *change) accountFor(u *User) (account *Account, adopted bool, err error)
 		return nil, false, err
 	}
 	if account != nil {
-		folded := c.fold(account.Email)
-		account.TenantID = u.TenantID
-		// A password of its own would be a second way in that the directory does not know of.
-		return account, true, c.delete(row{table: tableLogins, key: key(account.ID)},
-			row{table: tableAccountEmail, key: append(append([]byte(folded), 0), account.ID[:]...)})
+		return account, true, c.adopt(account, u.TenantID)
 	}
 	// A new account takes the id of its first SCIM user, so that reads of both lie in one order.
 	return &Account{ID: u.ID, TenantID: u.TenantID, Created: c.now}, false, nil
+}
+
+// adopt hands an internal account to a directory.
+func (c *change) adopt(account *Account, tenant ID) error {
+	account.TenantID = tenant
+	// A password of its own would be a second way in that the directory does not know of.
+	if err := c.dropLogin(account.ID); err != nil {
+		return err
+	}
+	if err := c.dropAdministrator(account.ID); err != nil {
+		return err
+	}
+	return c.w.Delete(tableAccountEmail, append(append([]byte(c.fold(account.Email)), 0), account.ID[:]...))
 }
 
 const (
@@ -140,6 +149,12 @@ func (c *change) formerAccount(u *User) (*Account, error) {
 	account, object, err := c.formerOf(u.TenantID, u.ObjectID, u.UserName)
 	if account == nil || err != nil {
 		return nil, err
+	}
+	if u.ObjectID.IsZero() || u.ObjectID != object {
+		// The name alone says that it is the same person: it may have been given to another one.
+		if err := c.dropAdministrator(account.ID); err != nil {
+			return nil, err
+		}
 	}
 	return account, c.forget(account, object)
 }
@@ -372,16 +387,27 @@ func (c *change) rewriteUser(before, after *User) (Action, error) {
 		}
 	}
 	if !before.ObjectID.IsZero() && before.ObjectID != after.ObjectID {
-		// It is another person of the directory's now: who signed in as the one before is out.
-		account, err := c.Account(after.AccountID)
-		if err != nil {
-			return "", err
-		}
-		if err := c.endSessions(account, EndedIdentity); err != nil {
+		if err := c.replacePerson(after.AccountID); err != nil {
 			return "", err
 		}
 	}
 	return c.replaceProfile(before, after)
+}
+
+// replacePerson takes from an account what a person was given by hand, when it belongs to another
+// object of the directory: who signed in as the one before is out, and the new one is nobody's choice.
+func (c *change) replacePerson(id ID) error {
+	account, err := c.Account(id)
+	if err != nil {
+		return err
+	}
+	if err := c.endSessions(account, EndedIdentity); err != nil {
+		return err
+	}
+	if err := c.dropAdministrator(id); err != nil {
+		return err
+	}
+	return c.dropRoles(id)
 }
 
 // replaceProfile carries a change of what the directory says of a person to the account, its

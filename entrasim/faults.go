@@ -143,7 +143,7 @@ func (f Fault) checkTarget() error {
 
 func (op Op) known() bool {
 	switch op {
-	case OpToken, OpMetadata, OpGroups, OpGroup, OpMembers, OpTransitiveMembers, OpUsers, OpUser, OpCount,
+	case OpToken, OpMetadata, OpKeys, OpAuthorize, OpSignIn, OpLogout, OpForeignKeys, OpGroups, OpGroup, OpMembers, OpTransitiveMembers, OpUsers, OpUser, OpCount,
 		OpCheckMemberGroups, OpOrganization, OpDeletedItem, OpBatch, OpOther:
 		return true
 	}

@@ -38,21 +38,22 @@ type GraphOptions struct {
 	Lag int
 }
 
-// Graph serves a [Tenant] as Microsoft Graph v1.0 and as the token endpoint of the Microsoft identity platform, over
-// HTTPS at one address, to the applications that [Graph.App] has registered. All methods may be called from several
+// Graph serves a [Tenant] as Microsoft Graph v1.0 and as the Microsoft identity platform (the token endpoint and the
+// OpenID provider at which people sign in), over HTTPS at one address, to the applications that [Graph.App] has registered. All methods may be called from several
 // goroutines while it serves.
 //
 // It speaks HTTP/1.1 only, so that connections can be counted and cut.
 type Graph struct {
-	tenant *Tenant
-	o      GraphOptions
-	origin string // https://host:port
-	ca     []byte
-	tokens *tokenService
-	faults *Faults
-	usage  usage
-	rates  rates
-	lists  lists
+	tenant   *Tenant
+	o        GraphOptions
+	origin   string // https://host:port
+	ca       []byte
+	tokens   *tokenService
+	provider *provider
+	faults   *Faults
+	usage    usage
+	rates    rates
+	lists    lists
 
 	server  *http.Server
 	closing context.CancelFunc
@@ -93,6 +94,7 @@ func NewGraph(t *Tenant, o GraphOptions) (*Graph, error) {
 	if g.tokens, err = newTokenService(g); err != nil {
 		return nil, err
 	}
+	g.provider = newProvider(g)
 	if err = g.listen(); err != nil {
 		return nil, err
 	}

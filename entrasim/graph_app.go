@@ -36,6 +36,7 @@ type App struct {
 	certificates []certificate
 	federated    []FederatedCredential
 	assertions   map[string]time.Time // jti of the client assertions that got a token -> their expiry
+	signIn       signIn
 }
 
 type secret struct {

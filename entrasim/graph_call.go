@@ -18,6 +18,11 @@ type Op string
 const (
 	OpToken             Op = "token"    // POST /{tenant}/oauth2/v2.0/token
 	OpMetadata          Op = "metadata" // the OpenID configuration and the discovery of clouds
+	OpKeys              Op = "keys"     // the keys of ID tokens
+	OpAuthorize         Op = "authorize"
+	OpSignIn            Op = "signIn" // the forms of the sign-in pages
+	OpLogout            Op = "logout"
+	OpForeignKeys       Op = "foreignKeys" // where forged tokens point to; nobody should ask
 	OpGroups            Op = "groups"
 	OpGroup             Op = "group"
 	OpMembers           Op = "members"
@@ -40,6 +45,9 @@ func (op Op) paged() bool {
 	}
 	return false
 }
+
+// providerPaths are the addresses of the OpenID provider, behind the tenant.
+var providerPaths = map[string]Op{authorizePath: OpAuthorize, signInPath: OpSignIn, logoutPath: OpLogout, keysPath: OpKeys}
 
 const (
 	graphPrefix    = "/v1.0/"
@@ -129,6 +137,12 @@ func (c *call) route() Op {
 			return OpToken
 		case strings.HasSuffix(c.path, openIDConfigPath), c.path == "/common/discovery/instance":
 			return OpMetadata
+		case c.path == foreignKeysPath:
+			return OpForeignKeys
+		}
+		_, rest, _ := strings.Cut(strings.TrimPrefix(c.path, "/"), "/")
+		if op, ok := providerPaths["/"+rest]; ok {
+			return op
 		}
 		return OpOther
 	}
@@ -190,7 +204,7 @@ func (c *call) handle() *response {
 		if a := c.g.tokens.login(c); a != nil {
 			return a
 		}
-		return c.fail(http.StatusNotFound, "ResourceNotFound", "Resource not found: neither Microsoft Graph v1.0 nor a token endpoint.")
+		return c.fail(http.StatusNotFound, "ResourceNotFound", "Resource not found: neither Microsoft Graph v1.0 nor the identity platform.")
 	}
 	if !c.batched {
 		var refused *response

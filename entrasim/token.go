@@ -23,6 +23,8 @@ const (
 	assertionType    = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 	maxTokenRequest  = 1 << 20 // bytes
 	openIDConfigPath = "/v2.0/.well-known/openid-configuration"
+	grantClient      = "client_credentials"
+	grantCode        = "authorization_code"
 )
 
 // tokenService issues access tokens and knows those that live.
@@ -77,25 +79,18 @@ func (s *tokenService) login(c *call) *response {
 	case "/"+rest == openIDConfigPath:
 		return s.metadata(c, head)
 	}
-	return nil
+	return s.g.provider.serve(c, head)
 }
 
-// metadata is the part of the OpenID configuration that is true of this server: it issues tokens to applications. A
-// client library (MSAL) refuses a document without an authorization endpoint, so its address is there; people do not
-// sign in at it.
+// metadata is the OpenID configuration.
 func (s *tokenService) metadata(c *call, tenant string) *response {
-	if err := s.checkTenant(tenant); err != nil {
-		err.code = "invalid_tenant" // at this address Entra says it so
-		return s.refuse(c, err)
+	if !isTemplate(tenant) {
+		if err := s.checkTenant(tenant); err != nil {
+			err.code = "invalid_tenant" // at this address Entra says it so
+			return s.refuse(c, err)
+		}
 	}
-	base := s.g.origin + "/" + s.g.tenant.ID()
-	return c.json(http.StatusOK, map[string]any{
-		"issuer":                                base + "/v2.0",
-		"token_endpoint":                        base + "/oauth2/v2.0/token",
-		"authorization_endpoint":                base + "/oauth2/v2.0/authorize",
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
-		"tenant_region_scope":                   "EU",
-	})
+	return c.json(http.StatusOK, s.g.provider.configuration(tenant))
 }
 
 // discovery answers a client library that asks which hosts are one cloud.
@@ -121,12 +116,15 @@ func (s *tokenService) checkTenant(name string) *aadError {
 		"may happen if there are no active subscriptions for the tenant.", name)
 }
 
-// token answers the client credentials grant (RFC 6749, section 4.4).
+// token answers the client credentials grant (RFC 6749, section 4.4) and the exchange of an authorization code.
 func (s *tokenService) token(c *call, tenant string) *response {
 	form, app, err := s.admit(c, tenant)
 	if err != nil {
 		s.g.usage.token(false)
 		return s.refuse(c, err)
+	}
+	if form.Get("grant_type") == grantCode {
+		return s.g.provider.redeem(c, form, app)
 	}
 	value, life, e := s.issue(app, form.Get("claims"))
 	if e != nil {
@@ -167,18 +165,9 @@ func (s *tokenService) admit(c *call, tenant string) (url.Values, *App, *aadErro
 			return nil, nil, badToken(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: '%s'.", name)
 		}
 	}
-	if grant := form.Get("grant_type"); grant != "client_credentials" {
-		return nil, nil, badToken(http.StatusBadRequest, "unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'.", grant)
-	}
-	app := s.g.app(form.Get("client_id"))
-	if app == nil {
-		return nil, nil, badToken(http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '%s' was not "+
-			"found in the directory '%s'. This can happen if the application has not been installed by the administrator of the "+
-			"tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.",
-			form.Get("client_id"), s.g.tenant.Domain())
-	}
-	if err := s.checkScope(form.Get("scope")); err != nil {
-		return nil, nil, err
+	app, bad := s.client(form)
+	if bad != nil {
+		return nil, nil, bad
 	}
 	if claims := form.Get("claims"); claims != "" && !json.Valid([]byte(claims)) {
 		return nil, nil, badToken(http.StatusBadRequest, "invalid_request", 9002313, "Invalid request. Request is malformed or invalid.")
@@ -187,6 +176,27 @@ func (s *tokenService) admit(c *call, tenant string) (url.Values, *App, *aadErro
 		return nil, nil, err
 	}
 	return form, app, nil
+}
+
+// client finds whose request it is, and whether it has what its grant needs.
+func (s *tokenService) client(form url.Values) (*App, *aadError) {
+	grant := form.Get("grant_type")
+	if grant != grantClient && grant != grantCode {
+		return nil, badToken(http.StatusBadRequest, "unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'.", grant)
+	}
+	app := s.g.app(form.Get("client_id"))
+	if app == nil {
+		return nil, s.g.provider.unknownApp(form.Get("client_id"))
+	}
+	if grant == grantClient {
+		return app, s.checkScope(form.Get("scope"))
+	}
+	for _, name := range []string{"code", "redirect_uri"} {
+		if form.Get(name) == "" {
+			return nil, badToken(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: '%s'.", name)
+		}
+	}
+	return app, nil
 }
 
 func basicAuth(h http.Header) (id, password string, ok bool) {
@@ -228,32 +238,43 @@ func (s *tokenService) audiences() []string {
 
 // refuse is the answer to a request that failed. What it says is in the shape of Entra's.
 func (s *tokenService) refuse(c *call, e *aadError) *response {
-	at := s.g.o.Now().UTC().Format("2006-01-02 15:04:05Z")
-	trace := s.g.newID()
-	a := c.json(e.status, map[string]any{
-		"error": e.code,
-		"error_description": fmt.Sprintf("%s Trace ID: %s Correlation ID: %s Timestamp: %s",
-			e.Error(), trace, c.clientID, at),
-		"error_codes":    []int{e.number},
-		"timestamp":      at,
-		"trace_id":       trace,
-		"correlation_id": c.clientID,
-		"error_uri":      s.g.origin + "/error?code=" + strconv.Itoa(e.number),
+	description, trace, at := s.describe(c, e)
+	return c.json(e.status, map[string]any{
+		"error":             e.code,
+		"error_description": description,
+		"error_codes":       []int{e.number},
+		"timestamp":         at,
+		"trace_id":          trace,
+		"correlation_id":    c.clientID,
+		"error_uri":         s.g.origin + "/error?code=" + strconv.Itoa(e.number),
 	})
-	return a
 }
 
-// issue makes a token. It looks like any other JWT, but is opaque to all but Graph, as Microsoft says that it is.
+// describe is what Entra says of an error, with what its support finds it by.
+func (s *tokenService) describe(c *call, e *aadError) (description, trace, at string) {
+	at, trace = s.g.o.Now().UTC().Format("2006-01-02 15:04:05Z"), s.g.newID()
+	return fmt.Sprintf("%s Trace ID: %s Correlation ID: %s Timestamp: %s", e.Error(), trace, c.clientID, at), trace, at
+}
+
+// issue makes a token for an application itself.
 func (s *tokenService) issue(app *App, claims string) (value string, seconds int, err error) {
-	now := s.g.o.Now()
-	t := &accessToken{app: app, roles: app.roles(), issued: now, expires: now.Add(s.g.o.TokenLife)}
-	body := map[string]any{
-		"aud": s.g.origin, "iss": s.g.origin + "/" + s.g.tenant.ID() + "/", "tid": s.g.tenant.ID(), "appid": app.id, "idtyp": "app",
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": t.expires.Unix(), "roles": t.roles, "uti": s.g.newID(), "ver": "1.0",
-	}
+	roles := app.roles()
+	more := map[string]any{"idtyp": "app", "roles": roles}
 	if strings.Contains(claims, "cp1") {
-		body["xms_cc"] = []string{"cp1"} // the client can answer a claims challenge
+		more["xms_cc"] = []string{"cp1"} // the client can answer a claims challenge
 	}
+	return s.issueFor(app, roles, more)
+}
+
+// issueFor makes a token. It looks like any other JWT, but is opaque to all but Graph, as Microsoft says that it is.
+func (s *tokenService) issueFor(app *App, roles []string, more map[string]any) (value string, seconds int, err error) {
+	now := s.g.o.Now()
+	t := &accessToken{app: app, roles: roles, issued: now, expires: now.Add(s.g.o.TokenLife)}
+	body := map[string]any{
+		"aud": s.g.origin, "iss": s.g.origin + "/" + s.g.tenant.ID() + "/", "tid": s.g.tenant.ID(), "appid": app.id,
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": t.expires.Unix(), "uti": s.g.newID(), "ver": "1.0",
+	}
+	maps.Copy(body, more)
 	if value, err = signES256(s.key, body); err != nil {
 		return "", 0, err
 	}
@@ -262,6 +283,16 @@ func (s *tokenService) issue(app *App, claims string) (value string, seconds int
 	maps.DeleteFunc(s.tokens, func(_ string, t *accessToken) bool { return now.Sub(t.expires) > time.Hour })
 	s.tokens[value] = t
 	return value, int(s.g.o.TokenLife / time.Second), nil
+}
+
+// end ends one token.
+func (s *tokenService) end(value string) {
+	now := s.g.o.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tokens[value]; t != nil && t.revoked.IsZero() {
+		t.revoked = now
+	}
 }
 
 // revoke ends the tokens of one application, or of all when app is nil.

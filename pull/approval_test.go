@@ -42,7 +42,7 @@ func TestApproval(t *testing.T) {
 	}
 	// What is found later is not what was approved.
 	w.leave(1, 12, 12)
-	next := w.wait(must(w.r.Allow(w.ctx, admin, run.ID, run.Hash, "right")))
+	next := w.wait(must(w.r.Allow(w.ctx, admin(w.env), run.ID, run.Hash, "right")))
 	w.why(next, "would deactivate 12")
 	if next.Trigger != directory.TriggerAllow || w.activeAccesses(w.env) != 30 || w.state(w.env).Approval != nil {
 		t.Errorf("%s, %d accesses, approval %+v", next.Trigger, w.activeAccesses(w.env), w.state(w.env).Approval)
@@ -244,14 +244,14 @@ func TestRestore(t *testing.T) {
 	w.pushRemove(w.groupOf(1), w.userOf(1).ID)
 	w.pushUpdate(w.userOf(2).ID, func(p *directory.Profile) { p.Active = false })
 	w.people(1, 31, 31)
-	if _, err := w.r.Sync(w.ctx, admin, w.env, pull.SyncOptions{Restore: true}); directory.KindOf(err) != directory.Forbidden {
+	if _, err := w.r.Sync(w.ctx, admin(w.env), w.env, pull.SyncOptions{Restore: true}); directory.KindOf(err) != directory.Forbidden {
 		t.Errorf("an administrator of the environment restores: %v", err)
 	}
 	run := w.sync(pull.SyncOptions{Restore: true})
 	w.why(run, "brings back what push took away")
 	w.access(1, false)
 	w.access(31, false) // everything is held
-	if _, err := w.r.Allow(w.ctx, admin, run.ID, run.Hash, "right"); directory.KindOf(err) != directory.Forbidden {
+	if _, err := w.r.Allow(w.ctx, admin(w.env), run.ID, run.Hash, "right"); directory.KindOf(err) != directory.Forbidden {
 		t.Errorf("an administrator of the environment allows it: %v", err)
 	}
 	end := w.allow(run)

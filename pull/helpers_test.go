@@ -48,9 +48,13 @@ type world struct {
 
 var (
 	operator = directory.Actor{Role: directory.RoleOperator, Channel: "cli", ID: "operator"}
-	admin    = directory.Actor{Role: directory.RoleEnvironment, Channel: "console", ID: "admin"}
 	push     = directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: "token"}
 )
+
+// admin is an administrator of some environments.
+func admin(environments ...directory.ID) directory.Actor {
+	return directory.Actor{Role: directory.RoleEnvironment, Channel: "console", ID: "admin", Reach: &directory.Reach{Environments: environments}}
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {

@@ -36,7 +36,7 @@ type Options struct {
 	NewID     func() directory.ID                         // time-ordered, unique
 	Random    func() float64                              // in [0,1); default math/rand
 	Log       *slog.Logger                                // default: nothing is logged
-	Ended     func(*directory.Run)                        // told of each run once it has ended and is kept; nil: nobody asks
+	Ended     func(*directory.Run)                        // told of each run once it has ended and is kept, but for those of one person; nil: nobody asks
 	Settings  Settings
 }
 
@@ -80,6 +80,8 @@ type Reconciler struct {
 	first   map[directory.ID]time.Time // by environment: first scheduled run of this process
 	totals  Meter
 	waits   int
+
+	people people // single people on demand
 }
 
 // tenantLock lets one run of a tenant at a time read and apply.
@@ -164,11 +166,14 @@ type SyncOptions struct {
 // Sync begins a run of an environment now, or returns the one that is under way and does the same.
 // Behind one that does not, such as a preview, it waits.
 //
-// Errors: Forbidden; NotFound; Invalid when the environment has nothing to sync with; Conflict while
+// Errors: Forbidden; NotFound, also beyond the reach of by; Invalid when the environment has nothing to sync with; Conflict while
 // its pull is paused, unless for a preview; RateLimited while Graph has asked to wait.
 func (r *Reconciler) Sync(ctx context.Context, by directory.Actor, environment directory.ID, o SyncOptions) (*directory.Run, error) {
-	if by.Role != directory.RoleOperator && (o.Restore || by.Role != directory.RoleEnvironment) {
-		return nil, &directory.Error{Kind: directory.Forbidden, Detail: "this needs the role " + string(directory.RoleOperator)}
+	if o.Restore && by.Role != directory.RoleOperator {
+		return nil, forbidden(directory.RoleOperator)
+	}
+	if err := mayEnvironment(by, environment); err != nil {
+		return nil, err
 	}
 	if err := r.mayRun(ctx, environment, o); err != nil {
 		return nil, err
@@ -224,12 +229,48 @@ func (r *Reconciler) mayRun(ctx context.Context, environment directory.ID, o Syn
 		if err != nil {
 			return err
 		}
-		waits := tenantWaits(envs, states, r.now())
-		if until := waits[env.Integration.TenantID]; !until.IsZero() {
-			return &directory.Error{Kind: directory.RateLimited, Detail: "Microsoft Graph asked to wait until " + until.Format(time.RFC3339)}
-		}
-		return nil
+		return mayAsk(tenantWaits(envs, states, r.now()), env.Integration.TenantID)
 	})
+}
+
+// mayAsk refuses while Graph has asked to wait.
+func mayAsk(waits map[directory.ID]time.Time, tenant directory.ID) error {
+	until := waits[tenant]
+	if until.IsZero() {
+		return nil
+	}
+	return &directory.Error{Kind: directory.RateLimited, Detail: "Microsoft Graph asked to wait until " + until.Format(time.RFC3339)}
+}
+
+// mayEnvironment refuses an actor who may not ask for a pull of an environment. One beyond the reach of an
+// administrator is not found.
+func mayEnvironment(by directory.Actor, environment directory.ID) error {
+	switch by.Role {
+	case directory.RoleOperator:
+		return nil
+	case directory.RoleEnvironment:
+		if by.Reach != nil && slices.Contains(by.Reach.Environments, environment) {
+			return nil
+		}
+		return &directory.Error{Kind: directory.NotFound, Detail: "environment not found"}
+	}
+	return forbidden(directory.RoleEnvironment)
+}
+
+// mayDecide refuses an actor who may not decide about a run; err is that of looking for it. One beyond the reach of an
+// administrator is as one that is not there.
+func mayDecide(by directory.Actor, run *directory.Run, err error) error {
+	if by.Role != directory.RoleOperator && by.Role != directory.RoleEnvironment {
+		return forbidden(directory.RoleEnvironment)
+	}
+	if err == nil && mayEnvironment(by, run.EnvironmentID) != nil {
+		err = &directory.Error{Kind: directory.NotFound, Detail: "run not found"}
+	}
+	return err
+}
+
+func forbidden(needs directory.Role) error {
+	return &directory.Error{Kind: directory.Forbidden, Detail: "this needs the role " + string(needs)}
 }
 
 var errNoReader = &directory.Error{Kind: directory.Unavailable, Detail: "this program has no way to read a directory"}
@@ -312,14 +353,16 @@ func (r *Reconciler) Wait(ctx context.Context, id directory.ID) (*directory.Run,
 }
 
 // Cancel asks a run to stop at its next safe point: between two people. What it has applied stays.
+//
+// Errors: Forbidden; NotFound, also beyond the reach of by; Conflict when it is not under way.
 func (r *Reconciler) Cancel(ctx context.Context, by directory.Actor, id directory.ID) (*directory.Run, error) {
-	if by.Role != directory.RoleOperator && by.Role != directory.RoleEnvironment {
-		return nil, &directory.Error{Kind: directory.Forbidden, Detail: "this needs the role " + string(directory.RoleEnvironment)}
+	run, err := r.Show(ctx, id)
+	if err := mayDecide(by, run, err); err != nil {
+		return nil, err
 	}
 	a := r.find(id)
 	if a == nil {
-		run, err := r.kept(ctx, id)
-		if err != nil {
+		if run, err = r.kept(ctx, id); err != nil { // it has just ended
 			return nil, err
 		}
 		return nil, &directory.Error{Kind: directory.Conflict, Detail: "this run is not under way: it is " + string(run.State)}
@@ -334,7 +377,7 @@ func (r *Reconciler) Cancel(ctx context.Context, by directory.Actor, id director
 // is approved; those of directory.Service.AllowRun.
 func (r *Reconciler) Allow(ctx context.Context, by directory.Actor, id directory.ID, hash, reason string) (*directory.Run, error) {
 	run, err := r.kept(ctx, id)
-	if err != nil {
+	if err := mayDecide(by, run, err); err != nil {
 		return nil, err
 	}
 	if err := r.mayRun(ctx, run.EnvironmentID, SyncOptions{}); err != nil {
@@ -348,6 +391,10 @@ func (r *Reconciler) Allow(ctx context.Context, by directory.Actor, id directory
 
 // Discard drops the plan of a quarantined run.
 func (r *Reconciler) Discard(ctx context.Context, by directory.Actor, id directory.ID, reason string) (*directory.Run, error) {
+	run, err := r.kept(ctx, id)
+	if err := mayDecide(by, run, err); err != nil {
+		return nil, err
+	}
 	return r.Service.DiscardRun(ctx, by, id, reason)
 }
 

@@ -88,6 +88,15 @@ type Source interface {
 	// for one request; more are asked for in turns.
 	Confirm(ctx context.Context, people []directory.ID, groups []string) ([]Confirmation, error)
 
+	// Person reads one person by a request of its own, with all that Members tells of one. found is false when there is
+	// no such user, or it lies in the recycle bin.
+	Person(ctx context.Context, id directory.ID) (p Person, found bool, err error)
+
+	// Direct returns those of the groups that a person is in directly, in their order, by a request for each group. What
+	// answers is what answers Members: it may be behind Confirm. Nobody is in a group for it who is there through another
+	// group alone. Errors: ScopeMissing when there is no such group.
+	Direct(ctx context.Context, person directory.ID, groups []string) ([]string, error)
+
 	// Close ends idle connections. The Source must not be used after.
 	Close()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 )
 
 func (p *program) simGraphCommand() *cli.Command {
-	c := p.command("graph", "", "serve a simulated directory as Microsoft Graph, until Ctrl-C", p.simGraph,
+	c := p.command("graph", "", "serve a simulated directory as Microsoft Graph, with its people's sign-in, until Ctrl-C", p.simGraph,
 		&cli.IntFlag{Name: "users", Usage: "`N` people", Value: 100},
 		&cli.IntFlag{Name: "groups", Usage: "`N` groups", Value: 10},
 		&cli.StringFlag{Name: "listen", Usage: "`HOST:PORT` to listen on, over TLS", Value: "127.0.0.1:0"},
@@ -24,7 +25,9 @@ func (p *program) simGraphCommand() *cli.Command {
 		&cli.StringFlag{Name: "ca-file", Usage: "`FILE` to write the certificate to that clients must trust (PEM)", Value: "graph-ca.pem"},
 		&cli.IntFlag{Name: "changes", Usage: "`N` changes of the directory before it is served, and at each --every"},
 		&cli.DurationFlag{Name: "every", Usage: "make --changes again each `TIME`"},
-		&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that the directory, the client id and the secret are made from", Value: 1})
+		&cli.StringFlag{Name: "redirect-uri", Usage: "`URL` that people come back to after they have signed in", Value: "http://127.0.0.1:8080" + callbackPath},
+		&cli.StringFlag{Name: "logout-url", Usage: "front-channel logout `URL`: called when people sign out of the directory"},
+		&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that the directory, the client ids and the secrets are made from", Value: 1})
 	c.Description = "Prints what is needed to connect a tenant to it, and the commands that do it.\n\n" +
 		"Example:\n  bizzscim sim graph --users 1000 --groups 20 --ca-file ca.pem"
 	return c
@@ -38,7 +41,16 @@ type graphInfo struct {
 	ClientID    string      `json:"clientId"`
 	Secret      string      `json:"secret"`
 	CAFile      string      `json:"caFile"`
+	SignIn      graphSignIn `json:"signIn"`
 	Groups      []graphRole `json:"groups"`
+}
+
+// graphSignIn is the application that people sign in to.
+type graphSignIn struct {
+	ClientID    string `json:"clientId"`
+	Secret      string `json:"secret"`
+	RedirectURI string `json:"redirectUri"`
+	Person      string `json:"person"` // somebody who is in the first group and can sign in; empty: nobody
 }
 
 type graphRole struct {
@@ -47,12 +59,19 @@ type graphRole struct {
 	Members int    `json:"members"`
 }
 
-// simSecretLife is how long the secret of a simulated application lives.
-const simSecretLife = 180 * 24 * time.Hour
+const (
+	simSecretLife = 180 * 24 * time.Hour // of the secret of a simulated application
+	callbackPath  = "/auth/callback"     // where the server takes people back
+)
 
 func (p *program) simGraph(ctx context.Context, cmd *cli.Command) (err error) {
 	if cmd.Int("users") < 1 || cmd.Int("groups") < 1 || cmd.Int("changes") < 0 || cmd.Duration("every") < 0 {
 		return usagef(cmd, "at least 1 user and 1 group are needed, and no number may be below 0")
+	}
+	for _, flag := range []string{"redirect-uri", "logout-url"} {
+		if address := cmd.String(flag); (address != "" || flag == "redirect-uri") && !isAddress(address) {
+			return usagef(cmd, "--%s is no URL of a web page: %q", flag, address)
+		}
 	}
 	tenant := entrasim.New(entrasim.Options{Seed: cmd.Uint64("seed")})
 	tenant.Populate(cmd.Int("users"), cmd.Int("groups"))
@@ -80,6 +99,7 @@ func (p *program) simGraph(ctx context.Context, cmd *cli.Command) (err error) {
 	for _, x := range tenant.Snapshot().Groups {
 		info.Groups = append(info.Groups, graphRole{x.ID, x.DisplayName, len(tenant.Members(x.ID))})
 	}
+	info.SignIn = registerSignIn(g, tenant, info.Groups[0].ID, cmd.String("redirect-uri"), cmd.String("logout-url"))
 	if err := p.print(cmd, info, func(w io.Writer) { writeGraph(w, info) }); err != nil {
 		return err
 	}
@@ -90,6 +110,32 @@ func (p *program) simGraph(ctx context.Context, cmd *cli.Command) (err error) {
 	p.keepChanging(ctx, tenant, cmd.Duration("every"), cmd.Int("changes"))
 	fmt.Fprintln(p.stderr, g.Stats())
 	return nil
+}
+
+// isAddress tells what a browser can be sent to.
+func isAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Fragment == ""
+}
+
+// registerSignIn registers the application that people sign in to. After a sign-out they may also be sent to the page that
+// the server has for that.
+func registerSignIn(g *entrasim.Graph, tenant *entrasim.Tenant, group, redirect, logout string) graphSignIn {
+	app := g.App("")
+	app.SignIn(entrasim.SignInSettings{
+		RedirectURIs:          []string{redirect},
+		PostLogoutURIs:        []string{strings.TrimSuffix(redirect, callbackPath) + "/signed-out"},
+		FrontChannelLogoutURL: logout,
+		OptionalClaims:        []string{entrasim.ClaimSID, entrasim.ClaimLoginHint},
+	})
+	s := graphSignIn{ClientID: app.ClientID(), Secret: app.NewSecret(time.Now().Add(simSecretLife)), RedirectURI: redirect}
+	for _, id := range tenant.Members(group) {
+		if u, ok := tenant.User(id); ok && u.AccountEnabled && u.UserType == entrasim.Member {
+			s.Person = u.UserPrincipalName
+			break
+		}
+	}
+	return s
 }
 
 // keepChanging lets the directory live until ctx ends.
@@ -129,6 +175,9 @@ func writeGraph(w io.Writer, g graphInfo) {
 	t.row("client id", g.ClientID)
 	t.row("client secret", g.Secret)
 	t.row("certificate", g.CAFile)
+	t.row("sign-in client id", g.SignIn.ClientID)
+	t.row("sign-in client secret", g.SignIn.Secret)
+	t.row("redirect URI", g.SignIn.RedirectURI)
 	t.flush()
 	fmt.Fprintln(w)
 	t = newTable(w, "group", "members", "object id")
@@ -158,6 +207,19 @@ To connect a tenant to it (trust the certificate wherever the pull runs, so for 
   bizzscim tenant credential test sim
   bizzscim sync Sim
 
+To let its people sign in (nobody is asked for a password; your browser will warn of the certificate):
+
+  bizzscim tenant set sim --sign-in-client-id %[8]s
+  printf %%s %[9]q | bizzscim tenant credential set sim --for sign-in --secret-file -
+%[10]s
 Ctrl-C ends it.
-`, g.CAFile, g.DirectoryID, g.LoginURL, g.GraphURL, g.ClientID, g.Secret, strings.Join(first, ","))
+`, g.CAFile, g.DirectoryID, g.LoginURL, g.GraphURL, g.ClientID, g.Secret, strings.Join(first, ","), g.SignIn.ClientID, g.SignIn.Secret, someone(g.SignIn.Person))
+}
+
+// someone names a person to try with.
+func someone(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "\nSomebody who is in the first group: " + name + "\n"
 }

@@ -156,6 +156,10 @@ func (r *requests) information(ctx context.Context, q reader.Query) (*abstractio
 		return r.users.ByUserId(q.ID).ToGetRequestInformation(ctx, &users.UserItemRequestBuilderGetRequestConfiguration{
 			QueryParameters: &users.UserItemRequestBuilderGetQueryParameters{Select: []string{"id", "accountEnabled"}},
 		})
+	case reader.OpPerson:
+		return r.users.ByUserId(q.ID).ToGetRequestInformation(ctx, &users.UserItemRequestBuilderGetRequestConfiguration{
+			QueryParameters: &users.UserItemRequestBuilderGetQueryParameters{Select: reader.Properties},
+		})
 	case reader.OpUsers:
 		return r.users.ToGetRequestInformation(ctx, &users.UsersRequestBuilderGetRequestConfiguration{
 			QueryParameters: &users.UsersRequestBuilderGetQueryParameters{Select: []string{"id", "accountEnabled"}, Top: &top},
@@ -181,6 +185,12 @@ func (r *requests) members(ctx context.Context, q reader.Query) (*abstractions.R
 	switch {
 	case q.Op == reader.OpNext:
 		return r.groups.WithUrl(q.Link).ToGetRequestInformation(ctx, &groups.GroupsRequestBuilderGetRequestConfiguration{Headers: headers})
+	case q.Op == reader.OpMember:
+		filter := "id eq '" + q.Member + "'"
+		return r.groups.ByGroupId(q.ID).Members().ToGetRequestInformation(ctx, &groups.ItemMembersRequestBuilderGetRequestConfiguration{
+			Headers:         headers,
+			QueryParameters: &groups.ItemMembersRequestBuilderGetQueryParameters{Select: []string{"id"}, Filter: &filter, Count: &count},
+		})
 	case q.Op == reader.OpMembers && !q.Transitive:
 		return r.groups.ByGroupId(q.ID).Members().ToGetRequestInformation(ctx, &groups.ItemMembersRequestBuilderGetRequestConfiguration{
 			Headers:         headers,

@@ -51,6 +51,8 @@ func TestErrorsThatWereSet(t *testing.T) {
 		pulltest.OpGroup:   func() error { _, err := s.Group(ctx, pulltest.GroupID(1)); return err },
 		pulltest.OpMembers: func() error { _, _, err := count(s); return err },
 		pulltest.OpConfirm: func() error { _, err := s.Confirm(ctx, nil, nil); return err },
+		pulltest.OpPerson:  func() error { _, _, err := s.Person(ctx, pulltest.ID(1)); return err },
+		pulltest.OpDirect:  func() error { _, err := s.Direct(ctx, pulltest.ID(1), nil); return err },
 		pulltest.OpTest: func() error {
 			if r := s.Test(ctx, []string{pulltest.GroupID(1)}); !r.OK() {
 				return bad
@@ -72,6 +74,9 @@ func TestErrorsThatWereSet(t *testing.T) {
 	}
 	s.SetGroupError(pulltest.GroupID(1), bad)
 	if _, _, err := count(s); !errors.Is(err, bad) {
+		t.Errorf("error %v, want that of the group", err)
+	}
+	if _, err := s.Direct(ctx, pulltest.ID(1), []string{pulltest.GroupID(1)}); !errors.Is(err, bad) {
 		t.Errorf("error %v, want that of the group", err)
 	}
 }
@@ -133,6 +138,12 @@ func TestIndexLag(t *testing.T) {
 	got, err := s.Confirm(t.Context(), []directory.ID{pulltest.ID(1), pulltest.ID(2)}, []string{pulltest.GroupID(1)})
 	if err != nil || !got[0].Found || len(got[0].Groups) != 0 || got[1].Found {
 		t.Errorf("a point read answers %+v (%v), want what is so now", got, err)
+	}
+	if in, err := s.Direct(t.Context(), pulltest.ID(1), []string{pulltest.GroupID(1)}); err != nil || len(in) != 1 {
+		t.Errorf("while the index lags, directly in %v (%v), want the group of before", in, err)
+	}
+	if _, found, err := s.Person(t.Context(), pulltest.ID(2)); found || err != nil {
+		t.Errorf("a person who was deleted: found %t (%v), want what is so now", found, err)
 	}
 	s.Thaw()
 	if n, _, err := count(s); n != 1 || err != nil {

@@ -3,6 +3,7 @@ package pulltest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +20,8 @@ const (
 	OpGroup   Op = "group"
 	OpMembers Op = "members"
 	OpConfirm Op = "confirm"
+	OpPerson  Op = "person"
+	OpDirect  Op = "direct"
 	OpTest    Op = "test"
 	OpClose   Op = "close"
 )
@@ -38,8 +41,8 @@ type Call struct {
 	Op        Op
 	When      When
 	Group     string         // of Group and Members
-	People    []directory.ID // of Confirm
-	Groups    []string       // of Confirm and Test
+	People    []directory.ID // of Confirm, Person and Direct
+	Groups    []string       // of Confirm, Direct and Test
 	Delivered int            // of Members: people delivered so far
 }
 
@@ -55,7 +58,7 @@ type Source struct {
 	d *Directory
 
 	mu      sync.Mutex // guards everything below; not held while a hook, a callback or each runs
-	frozen  *state     // what Members answers from while the index lags behind
+	frozen  *state     // what Members and Direct answer from while the index lags behind
 	errs    map[Op]error
 	cut     int // Members fails after so many people; negative: it does not
 	cutErr  error
@@ -89,7 +92,7 @@ func (s *Source) SetError(op Op, err error) {
 	s.errs[op] = err
 }
 
-// SetGroupError lets Group and Members fail for one group, until it is called with nil.
+// SetGroupError lets Group, Members and Direct fail for one group, until it is called with nil.
 func (s *Source) SetGroupError(groupID string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,8 +118,8 @@ func (s *Source) Hook(f func(Call)) {
 	s.hook = f
 }
 
-// Freeze lets Members answer from the directory as it is now, as Graph does while its index lags;
-// Group and Confirm stay fresh.
+// Freeze lets Members and Direct answer from the directory as it is now, as Graph does while its index lags;
+// Group, Confirm and Person stay fresh.
 func (s *Source) Freeze() {
 	now := s.d.snapshot()
 	s.mu.Lock()
@@ -187,6 +190,16 @@ func (s *Source) Members(ctx context.Context, groupID string, transitive bool, e
 // Confirm asks for each person.
 func (s *Source) Confirm(ctx context.Context, people []directory.ID, groups []string) ([]pull.Confirmation, error) {
 	return (&connection{Source: s}).Confirm(ctx, people, groups)
+}
+
+// Person reads one person.
+func (s *Source) Person(ctx context.Context, id directory.ID) (pull.Person, bool, error) {
+	return (&connection{Source: s}).Person(ctx, id)
+}
+
+// Direct tells which groups a person is directly in.
+func (s *Source) Direct(ctx context.Context, person directory.ID, groups []string) ([]string, error) {
+	return (&connection{Source: s}).Direct(ctx, person, groups)
 }
 
 // Test tries the token and each group.
@@ -359,6 +372,39 @@ func (c *connection) Confirm(ctx context.Context, people []directory.ID, groups 
 	items := len(people) * (1 + (len(groups)+batchSize-1)/batchSize)
 	c.end(call, pull.Meter{Requests: items, Units: items})
 	return answers, nil
+}
+
+func (c *connection) Person(ctx context.Context, id directory.ID) (pull.Person, bool, error) {
+	call := Call{Op: OpPerson, People: []directory.ID{id}}
+	if err := c.begin(ctx, call); err != nil {
+		return pull.Person{}, false, err
+	}
+	p, found := c.d.snapshot().people[id]
+	c.end(call, pull.Meter{Requests: 1, Units: 1})
+	return p, found, nil
+}
+
+func (c *connection) Direct(ctx context.Context, person directory.ID, groups []string) ([]string, error) {
+	call := Call{Op: OpDirect, People: []directory.ID{person}, Groups: groups}
+	if err := c.begin(ctx, call); err != nil {
+		return nil, err
+	}
+	var in []string
+	now := c.listed()
+	for _, id := range groups {
+		if err := c.groupError(id); err != nil {
+			return nil, err
+		}
+		l, ok := now.list(id, false)
+		if !ok {
+			return nil, missing(id)
+		}
+		if slices.ContainsFunc(l.people, func(p pull.Person) bool { return p.ID == person }) {
+			in = append(in, id)
+		}
+	}
+	c.end(call, pull.Meter{Requests: len(groups), Units: 3 * len(groups)})
+	return in, nil
 }
 
 func (c *connection) Test(ctx context.Context, groups []string) pull.Report {

@@ -45,6 +45,13 @@ func Suite(t *testing.T, open func(t *testing.T, d *Directory) pull.Source) {
 		{"ConfirmManyGroups", testConfirmManyGroups},
 		{"ConfirmTwice", testConfirmTwice},
 		{"ConfirmCancelled", testConfirmCancelled},
+		{"Person", testPerson},
+		{"PersonMissing", testPersonMissing},
+		{"PersonCancelled", testPersonCancelled},
+		{"Direct", testDirect},
+		{"DirectManyGroups", testDirectManyGroups},
+		{"DirectMissingGroup", testDirectMissingGroup},
+		{"DirectCancelled", testDirectCancelled},
 		{"Concurrent", testConcurrent},
 		{"Test", testTest},
 		{"TestGoesOn", testTestGoesOn},
@@ -188,9 +195,9 @@ func testMembersOfNobody(_ *testing.T, h *harness) {
 	h.listing(l, 0, 0, 1)
 }
 
-func testMembersProperties(_ *testing.T, h *harness) {
-	h.SetGroup(GroupID(1), "All sorts")
-	want := []pull.Person{
+// allSorts are people with properties of every kind.
+func allSorts() []pull.Person {
+	return []pull.Person{
 		NewPerson(1),
 		{ID: ID(2), UserPrincipalName: "bare@nordwind.example", Enabled: true},
 		{
@@ -203,6 +210,11 @@ func testMembersProperties(_ *testing.T, h *harness) {
 			GivenName: "Zoë\t", Surname: "李小龙 \U0001F6B2 < > &", Mail: "zoë+x@nordwind.example", PreferredLanguage: "nb-NO", Enabled: true,
 		},
 	}
+}
+
+func testMembersProperties(_ *testing.T, h *harness) {
+	h.SetGroup(GroupID(1), "All sorts")
+	want := allSorts()
 	for _, p := range want {
 		h.SetPerson(p)
 		h.Add(GroupID(1), p.ID)
@@ -440,6 +452,108 @@ func testConfirmCancelled(t *testing.T, h *harness) {
 	got, err := h.source().Confirm(ctx, []directory.ID{ID(1)}, nil)
 	if !errors.Is(err, context.Canceled) || got != nil {
 		t.Errorf("answers %v, error %v; want none and the error of the context", got, err)
+	}
+}
+
+func testPerson(t *testing.T, h *harness) {
+	want := allSorts()
+	for _, p := range want {
+		h.SetPerson(p)
+	}
+	s := h.source()
+	for _, p := range want {
+		got, found, err := s.Person(t.Context(), p.ID)
+		if err != nil || !found {
+			t.Fatalf("person %s: found %t, error %v", p.ID, found, err)
+		}
+		h.equal("person", got, p)
+	}
+}
+
+func testPersonMissing(t *testing.T, h *harness) {
+	h.SetGroup(GroupID(1), "Sales")
+	h.hire(GroupID(1), 1, 3)
+	h.Delete(ID(2))
+	s := h.source()
+	for _, id := range []directory.ID{ID(2), ID(99)} {
+		got, found, err := s.Person(t.Context(), id)
+		if err != nil || found || got != (pull.Person{}) {
+			t.Errorf("%s, who is not there: %+v, found %t, error %v", id, got, found, err)
+		}
+	}
+}
+
+func testPersonCancelled(t *testing.T, h *harness) {
+	h.SetPerson(NewPerson(1))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, found, err := h.source().Person(ctx, ID(1)); !errors.Is(err, context.Canceled) || found || got != (pull.Person{}) {
+		t.Errorf("%+v, found %t, error %v; want nobody and the error of the context", got, found, err)
+	}
+}
+
+func (h *harness) direct(s pull.Source, person directory.ID, groups []string) []string {
+	h.t.Helper()
+	got, err := s.Direct(h.t.Context(), person, groups)
+	if err != nil {
+		h.t.Fatalf("direct groups of %s: %v", person, err)
+	}
+	return got
+}
+
+func testDirect(_ *testing.T, h *harness) {
+	for n := 1; n <= 3; n++ {
+		h.SetGroup(GroupID(n), fmt.Sprint("Group ", n))
+	}
+	h.Nest(GroupID(1), GroupID(2))
+	h.hire(GroupID(1), 1, 2)
+	h.hire(GroupID(2), 2, 4)
+	h.Add(GroupID(1), ID(3)) // in 1 both directly and through 2
+	h.hire(GroupID(3), 4, 6)
+	h.Delete(ID(5))
+	s := h.source()
+	all := []string{GroupID(3), GroupID(2), GroupID(1)}
+	for n, want := range map[int][]string{1: {GroupID(1)}, 2: {GroupID(2)}, 3: {GroupID(2), GroupID(1)}, 4: {GroupID(3)}, 5: nil, 99: nil} {
+		h.equal(fmt.Sprint("groups of ", n), h.direct(s, ID(n), all), want)
+	}
+	h.equal("of no groups", h.direct(s, ID(1), nil), []string(nil))
+	h.equal("of a group that is not asked for", h.direct(s, ID(1), []string{GroupID(3)}), []string(nil))
+}
+
+func testDirectManyGroups(_ *testing.T, h *harness) {
+	h.SetPerson(NewPerson(1))
+	var groups, in []string
+	for n := 1; n <= 45; n++ { // more than two batches, and not a multiple
+		h.SetGroup(GroupID(n), fmt.Sprint("Group ", n))
+		groups = append(groups, GroupID(n))
+		if n%4 == 1 {
+			h.Add(GroupID(n), ID(1))
+			in = append(in, GroupID(n))
+		}
+	}
+	h.equal("groups", h.direct(h.source(), ID(1), groups), in)
+}
+
+func testDirectMissingGroup(t *testing.T, h *harness) {
+	h.SetGroup(GroupID(1), "Here")
+	h.hire(GroupID(1), 1, 2)
+	s := h.source()
+	for _, id := range []string{GroupID(2), "Sales"} {
+		got, err := s.Direct(t.Context(), ID(1), []string{GroupID(1), id})
+		h.missing("direct groups", err, id)
+		if got != nil {
+			t.Errorf("answered %v beside the error", got)
+		}
+	}
+}
+
+func testDirectCancelled(t *testing.T, h *harness) {
+	h.SetGroup(GroupID(1), "Sales")
+	h.hire(GroupID(1), 1, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := h.source().Direct(ctx, ID(1), []string{GroupID(1)}); !errors.Is(err, context.Canceled) || got != nil {
+		t.Errorf("answered %v, error %v; want none and the error of the context", got, err)
 	}
 }
 

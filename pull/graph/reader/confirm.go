@@ -79,10 +79,8 @@ func (s *Source) userItem(c *pull.Confirmation) *item {
 	return &item{
 		query: Query{Op: OpUser, ID: c.ID.String()}, purpose: p,
 		take: func(a *Answer) error {
-			if a.Status == http.StatusNotFound {
-				if code, _ := odataError(a.Body); code == codeNotFound {
-					return nil
-				}
+			if absent(a) {
+				return nil
 			}
 			if a.Status != http.StatusOK {
 				return describe(a, p)
@@ -209,6 +207,9 @@ func (s *Source) batchBody(ctx context.Context, items []*item) ([]byte, error) {
 		if it.body != nil {
 			r.Method, r.Body = http.MethodPost, it.body
 			r.Headers = map[string]string{"Content-Type": "application/json"}
+		}
+		if it.query.Op == OpMember { // Graph filters members with that alone
+			r.Headers = map[string]string{"ConsistencyLevel": "eventual"}
 		}
 		b.Requests = append(b.Requests, r)
 	}

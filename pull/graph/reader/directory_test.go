@@ -83,6 +83,8 @@ func (g *smallGraph) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (g *smallGraph) one(path []string, query url.Values, groupIDs []string) reply {
 	notFound := graphError(404, "Request_ResourceNotFound", "Resource does not exist.")
 	switch {
+	case len(path) == 3 && path[0] == "groups" && path[2] == "members":
+		return g.member(path[1], query)
 	case len(path) == 1 && path[0] == "users":
 		for _, p := range g.people {
 			return reply{body: fmt.Sprintf(`{"value":[{"id":%q,"accountEnabled":%t}]}`, p.ID, p.Enabled)}
@@ -99,6 +101,9 @@ func (g *smallGraph) one(path []string, query url.Values, groupIDs []string) rep
 		return reply{body: fmt.Sprintf(`{"id":%q,"displayName":%s}`, gr.ID, name)}
 	case len(path) == 2 && path[0] == "users":
 		p, ok := g.people[path[1]]
+		if ok && query.Get("$select") == strings.Join(Properties, ",") {
+			return reply{body: userOf(p)}
+		}
 		if !ok || query.Get("$select") != "id,accountEnabled" {
 			return notFound
 		}
@@ -189,10 +194,29 @@ func (g *smallGraph) members(req *http.Request, id string, transitive bool) repl
 	return reply{body: pageOf(count, next, rows...), header: map[string]string{"X-Ms-Resource-Unit": "3"}}
 }
 
+// member answers which members of a group the filter leaves.
+func (g *smallGraph) member(id string, query url.Values) reply {
+	if _, ok := g.groups[id]; !ok {
+		return graphError(404, "Request_ResourceNotFound", "Resource does not exist.")
+	}
+	if query.Get("$count") != "true" || query.Get("$select") != "id" {
+		return graphError(400, "Request_UnsupportedQuery", "no advanced query")
+	}
+	people, _ := g.walk(id, false)
+	var rows []string
+	for _, p := range people {
+		if query.Get("$filter") == "id eq '"+p+"'" {
+			rows = append(rows, fmt.Sprintf(`{"@odata.type":"#microsoft.graph.user","id":%q}`, p))
+		}
+	}
+	return reply{body: pageOf(len(rows), "", rows...)}
+}
+
 func (g *smallGraph) batch(req *http.Request) reply {
 	var in struct {
 		Requests []struct {
 			ID, Method, URL string
+			Headers         map[string]string
 			Body            struct{ GroupIDs []string }
 		}
 	}
@@ -203,6 +227,9 @@ func (g *smallGraph) batch(req *http.Request) reply {
 	for _, r := range in.Requests {
 		u, _ := url.Parse(r.URL)
 		a := g.one(strings.Split(strings.Trim(u.Path, "/"), "/"), u.Query(), r.Body.GroupIDs)
+		if u.Query().Has("$filter") && r.Headers["ConsistencyLevel"] != "eventual" {
+			a = graphError(400, "Request_UnsupportedQuery", "no advanced query")
+		}
 		if a.status == 0 {
 			a.status = 200
 		}

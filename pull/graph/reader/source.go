@@ -22,8 +22,10 @@ const (
 	OpGroup       Op = iota // GET /groups/{id}?$select=id,displayName
 	OpGroups                // GET /groups?$select=id&$top=
 	OpUser                  // GET /users/{id}?$select=id,accountEnabled
+	OpPerson                // GET /users/{id}?$select=Properties
 	OpUsers                 // GET /users?$select=id,accountEnabled&$top=
 	OpMembers               // GET /groups/{id}/members?$select=Properties&$count=true&$top=
+	OpMember                // GET /groups/{id}/members?$filter=id eq '{Member}'&$select=id&$count=true
 	OpCount                 // GET /groups/{id}/members/$count
 	OpNext                  // GET Query.Link
 	OpCheckGroups           // POST /users/{id}/checkMemberGroups
@@ -34,14 +36,16 @@ const (
 type Query struct {
 	Op         Op
 	ID         string
-	Transitive bool // of OpMembers and OpCount: transitiveMembers instead of members
+	Member     string // of OpMember: object id
+	Transitive bool   // of OpMembers and OpCount: transitiveMembers instead of members
 	Top        int
 	Link       string // of OpNext: absolute, on the host of Graph
 	Body       []byte // of OpBatch: JSON
 }
 
 // Requests makes the requests that a Source sends. OpMembers, OpNext and OpCount ask for eventual
-// consistency (header ConsistencyLevel), without which Graph does not count.
+// consistency (header ConsistencyLevel), without which Graph does not count. OpPerson and OpMember are sent in
+// a batch alone, which has that header where it is needed.
 type Requests interface {
 	// Token gets a token, as a request does. Errors: *pull.Error or that of ctx.
 	Token(ctx context.Context) error

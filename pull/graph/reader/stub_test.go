@@ -75,6 +75,10 @@ func (p *plain) Path(_ context.Context, q Query) (string, error) {
 		return "/groups?$select=id&$top=" + strconv.Itoa(q.Top), nil
 	case OpUser:
 		return "/users/" + q.ID + "?$select=id,accountEnabled", nil
+	case OpPerson:
+		return "/users/" + q.ID + "?$select=" + strings.Join(Properties, ","), nil
+	case OpMember:
+		return fmt.Sprintf("/groups/%s/members?$filter=%s&$count=true&$select=id", q.ID, url.QueryEscape("id eq '"+q.Member+"'")), nil
 	case OpUsers:
 		return "/users?$select=id,accountEnabled&$top=" + strconv.Itoa(q.Top), nil
 	case OpMembers:

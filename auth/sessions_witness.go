@@ -1,0 +1,98 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// maxWitness bounds the file of a witness in bytes.
+const maxWitness = 4 << 10
+
+// readWitness reads the witness that the last run has left. One that is not there, or is not as it was
+// written, is none: it proves nothing, so no session holds.
+func readWitness(name string) (w directory.Witness, err error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return directory.Witness{}, nil
+	}
+	if err != nil {
+		return directory.Witness{}, fmt.Errorf("auth: the witness of the sessions cannot be read: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", name)
+	}
+	if err != nil {
+		return directory.Witness{}, fmt.Errorf("auth: the witness of the sessions cannot be read: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxWitness+1))
+	if err != nil {
+		return directory.Witness{}, fmt.Errorf("auth: the witness of the sessions cannot be read: %w", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 { // whoever can write it could make restored data pass for the data that was left
+		return directory.Witness{}, nil
+	}
+	return parseWitness(text), nil
+}
+
+// parseWitness reads exactly what keepWitness wrote; anything else is no witness.
+func parseWitness(text []byte) (w directory.Witness) {
+	if json.Unmarshal(text, &w) != nil {
+		return directory.Witness{}
+	}
+	if again, err := witnessText(w); err != nil || !bytes.Equal(text, again) {
+		return directory.Witness{}
+	}
+	return w
+}
+
+func witnessText(w directory.Witness) ([]byte, error) {
+	text, err := json.Marshal(w)
+	return append(text, '\n'), err
+}
+
+// keepWitness writes a witness, so that either the old one or the new one is on disk, whole; none for the
+// zero one, which tells of nothing new.
+func (s *Sessions) keepWitness(w directory.Witness) error {
+	if s.witness == "" || w == (directory.Witness{}) {
+		return nil
+	}
+	text, err := witnessText(w)
+	if err == nil {
+		err = replaceFile(s.witness, text)
+	}
+	if err != nil {
+		return fmt.Errorf("auth: the witness of the sessions cannot be written: %w", err)
+	}
+	return nil
+}
+
+// replaceFile puts a text into a file of mode 0600. When it returns nil, the file and its name are on disk.
+func replaceFile(name string, text []byte) (err error) {
+	dir := filepath.Dir(name)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,162 @@
+package console
+
+import (
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// maxForm is the most bytes of a form.
+const maxForm = 64 << 10
+
+// secure sets the headers of every page. Pages hold what concerns one person, so nothing keeps them;
+// and some addresses hold a secret, so none is told to others.
+func (c *Console) secure(v *visit) {
+	h := v.w.Header()
+	h.Set("Content-Security-Policy", policy(nil))
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Cookie, Accept-Language")
+}
+
+// policy is the Content-Security-Policy of a page. Browsers hold form-action against every address that a
+// form is redirected to, so a page whose form leads to a directory names its origin.
+func policy(origins []string) string {
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+		strings.Join(slices.Concat([]string{"form-action 'self'"}, origins), " ") + "; base-uri 'none'; frame-ancestors 'none'"
+}
+
+// loginOrigins are the origins of the directories that tenants sign people in with.
+func loginOrigins(tenants ...*directory.Tenant) (all []string) {
+	for _, t := range tenants {
+		u, err := url.Parse(auth.Issuer(t))
+		if err != nil || u.Host == "" || strings.ContainsAny(u.Host, " ;,'\"") {
+			continue
+		}
+		all = append(all, u.Scheme+"://"+u.Host)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// notice is an error with a text of its own for people.
+type notice struct {
+	status int
+	key    string // texts "notice.<key>.title" and "notice.<key>.text"
+	wait   time.Duration
+}
+
+func (n *notice) Error() string { return "console: " + n.key }
+
+// missing is the error of a page that is not there.
+var missing = &notice{status: http.StatusNotFound, key: "missing"}
+
+// mayPost lets a form through that a page of ours has sent, and reads it.
+func (c *Console) mayPost(v *visit, rt route) error {
+	r := v.r
+	if err := c.guard.Check(r); err != nil || !fromHere(r) {
+		return &notice{status: http.StatusForbidden, key: "origin"}
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return &notice{status: http.StatusUnsupportedMediaType, key: "form"}
+	}
+	if rt.limited {
+		if err := c.mayTry(v); err != nil {
+			return err
+		}
+	}
+	r.Body = http.MaxBytesReader(v.w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return &notice{status: http.StatusRequestEntityTooLarge, key: "form"}
+		}
+		return &notice{status: http.StatusBadRequest, key: "form"}
+	}
+	return nil
+}
+
+// fromHere refuses what CrossOriginProtection takes for no browser's: these forms are for browsers alone. One too old
+// for Sec-Fetch-Site and Origin has to name a page of ours as the referrer.
+func fromHere(r *http.Request) bool {
+	if r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" {
+		return true
+	}
+	u, err := url.Parse(r.Header.Get("Referer"))
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+}
+
+// mayTry refuses who has tried too often.
+func (c *Console) mayTry(v *visit) error {
+	if wait, ok := c.config.Limit(v.r); !ok {
+		return &notice{status: http.StatusTooManyRequests, key: "limited", wait: wait}
+	}
+	return nil
+}
+
+// fail answers with what went wrong. It is the one place that logs.
+func (c *Console) fail(v *visit, err error) {
+	var problem *auth.Problem
+	var n *notice
+	switch {
+	case errors.As(err, &problem):
+		c.problem(v, problem)
+		return
+	case errors.As(err, &n):
+	case directory.KindOf(err) == directory.NotFound:
+		n = missing
+	case directory.KindOf(err) == directory.ReadOnly:
+		n = &notice{status: http.StatusConflict, key: "managed"}
+	case directory.KindOf(err) == directory.RateLimited:
+		n = &notice{status: http.StatusTooManyRequests, key: "limited", wait: waitOf(err)}
+	case directory.KindOf(err) == directory.Unavailable:
+		n = &notice{status: http.StatusServiceUnavailable, key: "unavailable"}
+	default:
+		n = &notice{status: http.StatusInternalServerError, key: "internal"}
+	}
+	if n.status >= http.StatusInternalServerError {
+		c.config.Log.Error("page failed", "request_id", c.config.RequestID(v.r), "error", err)
+	}
+	v.retryAfter(n.wait)
+	c.render(v, n.status, "notice", "notice."+n.key+".title", noticeData{Key: n.key, Wait: seconds(n.wait),
+		RequestID: c.config.RequestID(v.r), Failed: n.status >= http.StatusInternalServerError})
+}
+
+// waitOf is how long somebody has to wait who tried too often; 0: not known.
+func waitOf(err error) time.Duration {
+	var many *auth.TooManyError
+	if errors.As(err, &many) {
+		return many.Wait
+	}
+	return 0
+}
+
+// seconds are those of a wait, rounded up.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// retryAfter tells programs how long to wait (RFC 9110 section 10.2.3).
+func (v *visit) retryAfter(wait time.Duration) {
+	if wait > 0 {
+		v.w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
+	}
+}
+
+type noticeData struct {
+	Key       string
+	Wait      int // seconds; 0: not known
+	RequestID string
+	Failed    bool // by a fault of ours
+}

@@ -1,0 +1,270 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/directory"
+)
+
+// tenantCookie remembers which organization a browser signed in with: the tenant's id.
+const tenantCookie = "__Host-tenant"
+
+type loginData struct {
+	Next       string
+	Tenant     *directory.Tenant    // remembered; nil: none
+	SignedIn   *directory.Principal // who is signed in already; nil: nobody
+	Email      string
+	EmailError string // key of a text
+}
+
+// login is the chooser.
+func (c *Console) login(v *visit) error {
+	return c.chooser(v, http.StatusOK, loginData{Next: auth.SafeNext(v.r.URL.Query().Get("next"))})
+}
+
+func (c *Console) chooser(v *visit, status int, data loginData) error {
+	var origins []string
+	err := c.config.Directory.View(v.r.Context(), func(sn *directory.Snapshot) error {
+		all, err := sn.Tenants()
+		if err != nil {
+			return err
+		}
+		remembered := rememberedTenant(v.r)
+		for _, t := range all {
+			if t.SignIn.ClientID == "" {
+				continue
+			}
+			origins = append(origins, loginOrigins(t)...)
+			if t.ID == remembered {
+				data.Tenant = t
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	data.SignedIn, v.origins = c.who(v), unique(origins)
+	c.render(v, status, "login", "login.title", data)
+	return nil
+}
+
+// rememberedTenant is the tenant of the browser's last sign-in; zero: none.
+func rememberedTenant(r *http.Request) directory.ID {
+	cookie, err := r.Cookie(tenantCookie)
+	if err != nil {
+		return directory.ID{}
+	}
+	id, _ := directory.ParseID(cookie.Value)
+	return id
+}
+
+// loginPost begins a sign-in with the tenant that was chosen, or with the one of an e-mail address.
+func (c *Console) loginPost(v *visit) error {
+	form := v.r.PostForm
+	next := auth.SafeNext(form.Get("next"))
+	if form.Has("tenant") {
+		id, ok := directory.ParseID(form.Get("tenant"))
+		if !ok {
+			return c.notSetUp(next)
+		}
+		prompt := ""
+		if form.Get("prompt") == "select_account" {
+			prompt = "select_account"
+		}
+		return c.begin(v, auth.Start{Tenant: id, Next: next, Prompt: prompt})
+	}
+	email := strings.TrimSpace(form.Get("email"))
+	again := loginData{Next: next, Email: email, EmailError: "login.email.unknown"}
+	if email == "" || len(email) > 320 || strings.ContainsAny(email, " \t\r\n\x00") || !strings.Contains(email, ".") {
+		again.EmailError = "login.email.malformed"
+		return c.chooser(v, http.StatusUnprocessableEntity, again)
+	}
+	var some []*directory.Tenant
+	err := c.config.Directory.View(v.r.Context(), func(sn *directory.Snapshot) (err error) {
+		some, err = sn.TenantsByDomain(email)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(some) != 1 { // none and several look the same: who uses what is nobody's affair
+		return c.chooser(v, http.StatusUnprocessableEntity, again)
+	}
+	hint := ""
+	if strings.Contains(email, "@") {
+		hint = email
+	}
+	return c.begin(v, auth.Start{Tenant: some[0].ID, Next: next, LoginHint: hint})
+}
+
+// loginEnvironment begins a sign-in with the tenant of an environment: the link that an environment's people are given.
+func (c *Console) loginEnvironment(v *visit) error {
+	next := auth.SafeNext(v.r.URL.Query().Get("next"))
+	id, ok := directory.ParseID(v.r.PathValue("id"))
+	if !ok {
+		return c.notSetUp(next)
+	}
+	var tenant *directory.Tenant
+	err := c.config.Directory.View(v.r.Context(), func(sn *directory.Snapshot) error {
+		env, err := sn.Environment(id)
+		if err != nil || !env.Integration.Enabled || env.Integration.TenantID.IsZero() {
+			return err
+		}
+		tenant, err = sn.Tenant(env.Integration.TenantID)
+		return err
+	})
+	if err != nil && directory.KindOf(err) != directory.NotFound {
+		return err
+	}
+	if tenant == nil || tenant.SignIn.ClientID == "" {
+		return c.notSetUp(next)
+	}
+	return c.begin(v, auth.Start{Tenant: tenant.ID, Next: next})
+}
+
+// notSetUp is the same for what is unknown and for what nobody signs in with.
+func (c *Console) notSetUp(next string) error {
+	return &auth.Problem{Code: auth.ProblemNotSetUp, Time: c.config.Now(), Next: next}
+}
+
+// begin sends the browser to the directory.
+func (c *Console) begin(v *visit, in auth.Start) error {
+	address, cookie, err := c.config.SignIn.Begin(v.r.Context(), in)
+	if err != nil {
+		var problem *auth.Problem
+		if errors.As(err, &problem) && problem.Code == auth.ProblemNotSetUp {
+			return c.notSetUp(in.Next) // without the tenant: this answer tells nothing of it
+		}
+		return err
+	}
+	for _, old := range c.config.SignIn.MakeRoom(v.r.Cookies()) {
+		http.SetCookie(v.w, old)
+	}
+	http.SetCookie(v.w, cookie)
+	v.goTo(address)
+	return nil
+}
+
+// callback ends a sign-in: the browser comes back from the directory. It is sent on at once, so that the
+// address with the code is never a page.
+func (c *Console) callback(v *visit) error {
+	done, err := c.config.SignIn.Finish(v.r.Context(), auth.Return{Query: v.r.URL.Query(), Cookies: v.r.Cookies(),
+		By: c.by(v), SignedIn: c.signedIn(v), Replaces: c.config.Sessions.Hash(v.r)})
+	if done != nil {
+		for _, cookie := range done.Clear {
+			http.SetCookie(v.w, cookie)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	http.SetCookie(v.w, c.config.Sessions.Cookie(done.Secret, done.Session))
+	http.SetCookie(v.w, remember(tenantCookie, done.Tenant.ID.String(), 180))
+	v.goTo(auth.SafeNext(done.Next))
+	return nil
+}
+
+// logout ends the session, and with directory=1 the one at the directory too.
+func (c *Console) logout(v *visit) error {
+	http.SetCookie(v.w, c.config.Sessions.NoCookie())
+	v.w.Header().Set("Clear-Site-Data", `"cache"`)
+	p, err := c.config.Sessions.Check(v.r, true)
+	var ended *directory.SessionEnded
+	switch {
+	case errors.As(err, &ended):
+		v.redirect("/signed-out", url.Values{"reason": {reasonSlug(directory.EndedSignOut)}})
+		return nil
+	case err != nil:
+		return err
+	}
+	v.principal = p
+	by := c.by(v)
+	v.principal = nil // from here on nobody is signed in
+	if err := c.config.Directory.EndSession(v.r.Context(), by, p.Account.ID, p.Session.ID, directory.EndedSignOut); err != nil {
+		return err
+	}
+	if v.r.PostForm.Get("directory") == "1" {
+		address, err := c.config.SignIn.LogoutURL(v.r.Context(), p.Session, c.config.URL()+"/signed-out")
+		if err == nil && address != "" {
+			v.goTo(address)
+			return nil
+		}
+		if err != nil { // signed out here all the same, and the page says so
+			c.config.Log.Warn("no sign-out at the directory", "request_id", c.config.RequestID(v.r), "error", err)
+		}
+	}
+	v.redirect("/signed-out", url.Values{"reason": {reasonSlug(directory.EndedSignOut)}})
+	return nil
+}
+
+// worthTelling are the ends of a session that surprise whom it belonged to.
+var worthTelling = map[directory.EndReason]bool{directory.EndedExpired: true, directory.EndedIdle: true, directory.EndedRevoked: true,
+	directory.EndedDirectory: true, directory.EndedDeactivated: true, directory.EndedIdentity: true, directory.EndedAdopted: true,
+	directory.EndedPassword: true, directory.EndedLogin: true, directory.EndedRestored: true}
+
+// reasonTexts are the reasons that /signed-out has a text for, as they stand in its address.
+var reasonTexts = map[string]bool{}
+
+func init() {
+	for _, why := range []directory.EndReason{directory.EndedExpired, directory.EndedIdle, directory.EndedSignOut, directory.EndedRevoked,
+		directory.EndedDirectory, directory.EndedDeactivated, directory.EndedIdentity, directory.EndedAdopted, directory.EndedPassword,
+		directory.EndedLogin, directory.EndedReplaced, directory.EndedRestored} {
+		reasonTexts[reasonSlug(why)] = true
+	}
+}
+
+// reasonSlug is a reason as it stands in an address.
+func reasonSlug(why directory.EndReason) string { return strings.ReplaceAll(string(why), " ", "-") }
+
+type signedOutData struct {
+	Reason   string // one of reasonTexts, or "unknown"
+	Next     string
+	Local    bool                 // the way back is the local sign-in
+	Tenant   *directory.Tenant    // that the browser signed in with last; nil: not known
+	SignedIn *directory.Principal // somebody is, whatever the address says
+}
+
+// signedOut says why there is no session any more. It never leads anywhere by itself: single sign-on would
+// undo what it says.
+func (c *Console) signedOut(v *visit) error {
+	query := v.r.URL.Query()
+	data := signedOutData{Reason: query.Get("reason"), Next: auth.SafeNext(query.Get("next")), SignedIn: c.who(v)}
+	if !reasonTexts[data.Reason] {
+		data.Reason = "unknown"
+	}
+	data.Local = data.Reason == string(directory.EndedPassword)
+	if data.Reason == string(directory.EndedDeactivated) {
+		tenant, err := c.signInTenant(v.r.Context(), rememberedTenant(v.r))
+		if err != nil {
+			return err
+		}
+		data.Tenant = tenant
+	}
+	title := "out." + data.Reason + ".title"
+	if data.SignedIn != nil {
+		title = "out.still.title"
+	}
+	c.render(v, http.StatusOK, "signedout", title, data)
+	return nil
+}
+
+// signInTenant returns a tenant that signs people in; nil when it is none.
+func (c *Console) signInTenant(ctx context.Context, id directory.ID) (t *directory.Tenant, err error) {
+	if id.IsZero() {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	err = c.config.Directory.View(ctx, func(sn *directory.Snapshot) (err error) {
+		t, err = sn.Tenant(id)
+		return err
+	})
+	if directory.KindOf(err) == directory.NotFound && err != nil || err == nil && t.SignIn.ClientID == "" {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return t, err
+}
