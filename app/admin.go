@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 )
@@ -29,10 +30,14 @@ type admin struct {
 	version string
 	url     func() string // by which SCIM clients reach the server
 	status  func() Status // nil: no server runs
+	local   *auth.Local   // makes the links of operators
+	keys    keyRotator    // of the keys that sign assertions
 }
 
 func newAdmin(service *directory.Service, p *pull.Reconciler, s *secrets, o Options, url func() string) *admin {
-	return &admin{service: service, pull: p, secrets: s, now: o.Now, version: o.Version, url: url}
+	return &admin{service: service, pull: p, secrets: s, now: o.Now, version: o.Version, url: url,
+		local: newLocal(service, s, o, url, nil),
+		keys:  auth.NewAssertions(auth.AssertionsConfig{Service: service, URL: url, Seal: s.sealAt, Unseal: s.openAt, Now: o.Now})}
 }
 
 // operation is an Operation behind the type of its input.
@@ -97,6 +102,18 @@ var operations = func() map[string]operation {
 	add(handle(SecretsRotate, (*admin).rotateSecrets))
 	add(handle(AccountProtect, (*admin).protectAccount))
 	add(handle(AccessAdministrator, (*admin).setAdministrator))
+	add(handle(OperatorCreate, (*admin).createOperator))
+	add(handle(OperatorList, (*admin).listOperators))
+	add(handle(OperatorRemove, (*admin).removeOperator))
+	add(handle(OperatorLoginLink, (*admin).loginLink))
+	add(handle(OperatorSetupLink, (*admin).setupLink))
+	add(handle(OperatorResetPassword, (*admin).resetOperatorPassword))
+	add(handle(OperatorTOTPRemove, (*admin).removeTOTP))
+	add(handle(RoleShow, (*admin).showRoles))
+	add(handle(RoleSet, (*admin).setRole))
+	add(handle(SessionList, (*admin).listSessions))
+	add(handle(SessionEnd, (*admin).endSession))
+	add(handle(KeysRotate, (*admin).rotateKeys))
 	return all
 }()
 

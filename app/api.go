@@ -206,6 +206,8 @@ type Tenant struct {
 	Extensions        []string    `json:"extensions"`        // URNs
 	Graph             Graph       `json:"graph"`
 	Credential        *Credential `json:"credential,omitempty"` // of the application that synchronizes
+	SignIn            SignIn      `json:"signIn"`
+	SignInCredential  *Credential `json:"signInCredential,omitempty"` // of the application that signs people in
 	Users             int64       `json:"users"`
 	Groups            int64       `json:"groups"`
 	Created           time.Time   `json:"created"`
@@ -225,6 +227,7 @@ type TenantChange struct {
 	Extensions        []json.RawMessage `json:"extensions,omitempty"`        // SCIM Schema resources; each replaces the one of its URN
 	RemoveExtensions  []string          `json:"removeExtensions,omitempty"`  // URNs
 	Graph             GraphChange       `json:"graph,omitzero"`
+	SignIn            SignInChange      `json:"signIn,omitzero"`
 }
 
 // NewToken is a token with its secret, which is shown here and never again.

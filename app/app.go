@@ -39,6 +39,7 @@ type Options struct {
 	Store   directory.Store     // default: the store in the data folder; App closes it
 	Client  *http.Client        // for calls to federated issuers; default: one with a time limit
 	Connect pull.Connector      // opens the directory that a pull reads; nil: this program cannot pull
+	Notice  func(string)        // shows a text with a secret to who starts the server; nil: nobody is there
 }
 
 // App is the running program. Its life is New, Start, Wait, Close.
@@ -53,6 +54,7 @@ type App struct {
 	admin   *admin
 	pull    *pull.Reconciler
 	secrets *secrets
+	signIn  *signIn
 	proxies proxies
 	metrics *metrics
 	handler http.Handler
@@ -94,7 +96,8 @@ func newService(c Config, o Options) (directory.Store, *directory.Service, error
 			return nil, nil, err
 		}
 	}
-	return st, directory.New(st, directory.Options{Now: o.Now, NewID: o.NewID, Normalize: norm.NFC.String}), nil
+	limits := directory.Limits{SessionLife: c.Session.Life, SessionIdle: c.Session.IdleLimit}
+	return st, directory.New(st, directory.Options{Now: o.Now, NewID: o.NewID, Normalize: norm.NFC.String, Limits: limits}), nil
 }
 
 func (o Options) orDefaults() Options {
@@ -138,17 +141,12 @@ func New(c Config, o Options) (*App, error) {
 	l := c.Limits
 	filter := scim.FilterLimits{Length: l.FilterLength, Depth: l.FilterDepth, Terms: l.FilterTerms}
 	a.scim = scim.NewHandler(scim.Config{
-		Service: a.service,
-		Auth:    noting{a.bearer},
-		Clients: auth.NewClients(a.service, o.Now, o.Client),
-		BaseURL: a.baseURL,
-		RemoteAddr: func(r *http.Request) string {
-			if c := exchangeOf(r.Context()).client; c.IsValid() {
-				return c.String()
-			}
-			return ""
-		},
-		RequestID: func(r *http.Request) string { return exchangeOf(r.Context()).id },
+		Service:    a.service,
+		Auth:       noting{a.bearer},
+		Clients:    auth.NewClients(a.service, o.Now, o.Client),
+		BaseURL:    a.baseURL,
+		RemoteAddr: address,
+		RequestID:  func(r *http.Request) string { return exchangeOf(r.Context()).id },
 		Limits: scim.Limits{BodyBytes: l.BodyBytes, JSONDepth: l.JSONDepth, Filter: filter,
 			Patch:       scim.PatchLimits{Operations: l.PatchOperations, Members: l.PatchMembers, Filter: filter},
 			PageDefault: l.PageDefault, PageMax: l.PageMax, RequestsPerSecond: l.RequestsPerSecond, Burst: l.Burst},
@@ -161,6 +159,9 @@ func New(c Config, o Options) (*App, error) {
 	}
 	a.admin = newAdmin(a.service, a.pull, a.secrets, o, a.url)
 	a.admin.status = a.status
+	if a.signIn, err = a.newSignIn(c, o); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
 	if c.MetricsListen != "" {
 		a.metrics = newMetrics(o.Version, a.store.Stats, func() bool { return a.ready(context.Background()) == "" })
 		a.metrics.watchPull(a.pull, a.service, a.options.Now)
@@ -175,12 +176,13 @@ func (a *App) routes() http.Handler {
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	get := func(path string, h http.HandlerFunc) { r.HandleFunc(path, h).Methods(http.MethodGet, http.MethodHead) }
 	r.PathPrefix(scimPrefix).Handler(a.scim)
+	a.signIn.route(r)
 	get("/livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	get("/readyz", a.serveReady)
 	get("/version", func(w http.ResponseWriter, _ *http.Request) {
 		text(w, http.StatusOK, "bizzscim "+a.options.Version+" "+runtime.Version())
 	})
-	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusNotFound, "not found") })
+	r.NotFoundHandler = a.signIn.notFound()
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		text(w, http.StatusMethodNotAllowed, "method not allowed")
@@ -278,6 +280,10 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("app: listen: %w", err)
 	}
 	a.addr, a.started = l.Addr(), a.options.Now()
+	if err := a.resume(ctx); err != nil {
+		l.Close()
+		return err
+	}
 	var ml net.Listener
 	if a.config.MetricsListen != "" {
 		if ml, err = lc.Listen(ctx, "tcp", a.config.MetricsListen); err != nil {
@@ -305,7 +311,10 @@ func (a *App) Start(ctx context.Context) error {
 	a.workers.Go(func() { a.pull.Work(work) })
 	a.workers.Go(func() { a.watchCredentials(work) })
 
-	a.serve(l, a.server(a.handler))
+	a.signIn.work(work, a.workers.Go, report)
+	public := a.server(a.handler)
+	public.RegisterOnShutdown(a.signIn.http.Close)
+	a.serve(l, public)
 	operator := a.server(a.admin)
 	operator.ConnContext, operator.WriteTimeout = withPeer, 0 // verifying an audit takes what it takes
 	a.serve(a.socket, operator)

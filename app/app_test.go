@@ -144,7 +144,11 @@ func TestRoutes(t *testing.T) {
 		{"/livez", 200, "ok\n"},
 		{"/readyz", 200, "ok\n"},
 		{"/version", 200, "bizzscim 1.2.3 go"},
-		{"/", 404, "not found\n"},
+		{"/", 200, "<h1>Sign in</h1>"},
+		{"/auth/session", 401, `"reason":"unknown"`},
+		{"/auth/verify/orders", 403, ""},
+		{"/.well-known/jwks.json", 200, `"keys"`},
+		{"/auth", 404, "not found\n"},
 		{"/readyz/", 404, "not found\n"},
 		{"/admin/v1/tenant.list", 404, "not found\n"}, // the operator's socket alone serves it
 		{"/metrics", 404, "not found\n"},

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // what Entra's portal shows as a certificate's thumbprint
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -19,7 +21,8 @@ import (
 	"github.com/bizzstream/bizzscim/pull"
 )
 
-// The credentials of the applications that synchronize.
+// The credentials of the applications of tenants: the one that synchronizes, and the one that signs
+// people in.
 
 const (
 	maxSecret  = 1 << 10  // bytes
@@ -31,22 +34,26 @@ const (
 var expiryWarnings = []int{30, 14, 7, 1}
 
 func (a *admin) setCredential(ctx context.Context, by directory.Actor, in CredentialInput) (out Credential, err error) {
+	name, err := credentialName(in.For)
+	if err != nil {
+		return out, err
+	}
 	t, err := a.tenant(ctx, in.Tenant)
 	if err != nil {
 		return out, err
 	}
-	c := directory.Credential{TenantID: t.ID, Name: pull.CredentialName, TokenFile: in.TokenFile}
+	c := directory.Credential{TenantID: t.ID, Name: name, TokenFile: in.TokenFile}
 	secret, err := a.readCredential(&c, in)
 	if err != nil {
 		return out, err
 	}
 	clientID := in.ClientID
 	if clientID == "" {
-		clientID = t.Graph.ClientID
+		clientID = *clientIDOf(t, name)
 	}
 	switch {
 	case clientID == "":
-		return out, fail(directory.Invalid, "clientId", "name the application that synchronizes with --client-id: its Application (client) ID in Entra")
+		return out, fail(directory.Invalid, "clientId", "name the application that %s with --client-id: its Application (client) ID in Entra", purpose(name))
 	case t.DirectoryID == "":
 		return out, fail(directory.Invalid, "directoryId", "the directory of tenant %s is not known; set its Directory (tenant) ID with: bizzscim tenant set %s --directory-id ID", t.Name, t.Name)
 	}
@@ -54,7 +61,7 @@ func (a *admin) setCredential(ctx context.Context, by directory.Actor, in Creden
 		c.Sealed = sealed
 		if in.ClientID != "" {
 			_, err := a.service.SetTenant(ctx, by, t.ID, func(t *directory.Tenant) error {
-				t.Graph.ClientID = in.ClientID
+				*clientIDOf(t, name) = in.ClientID
 				return nil
 			})
 			if err != nil {
@@ -72,7 +79,43 @@ func (a *admin) setCredential(ctx context.Context, by directory.Actor, in Creden
 	if err != nil {
 		return out, err
 	}
-	return a.credentialOf(ctx, t)
+	return a.credentialOf(ctx, t, name)
+}
+
+// credentialName is the name of the credential that is for something.
+func credentialName(purpose string) (string, error) {
+	switch purpose {
+	case "", directory.GraphCredential:
+		return directory.GraphCredential, nil
+	case directory.SignInCredential:
+		return directory.SignInCredential, nil
+	}
+	return "", fail(directory.Invalid, "for", "a credential is for %s or %s, not %q", directory.GraphCredential, directory.SignInCredential, purpose)
+}
+
+// purpose says what the application of a credential does.
+func purpose(name string) string {
+	if name == directory.SignInCredential {
+		return "signs people in"
+	}
+	return "synchronizes"
+}
+
+// clientIDOf is where a tenant keeps the client id of the application of a credential.
+func clientIDOf(t *directory.Tenant, name string) *string {
+	if name == directory.SignInCredential {
+		return &t.SignIn.ClientID
+	}
+	return &t.Graph.ClientID
+}
+
+// setCommand is the command that sets a credential.
+func setCommand(tenant, name string) string {
+	command := "bizzscim tenant credential set " + tenant
+	if name == directory.SignInCredential {
+		command += " --for " + name
+	}
+	return command
 }
 
 // readCredential checks what a credential is made of and says in c what may be shown of it. It
@@ -240,13 +283,13 @@ func notRSA(what string) error {
 	return fmt.Errorf("the private key is %s: Microsoft's library takes RSA keys alone; make one with: openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout KEY.pem -out CERT.pem", what)
 }
 
-func (a *admin) credentialOf(ctx context.Context, t *directory.Tenant) (Credential, error) {
+func (a *admin) credentialOf(ctx context.Context, t *directory.Tenant, name string) (Credential, error) {
 	return view(ctx, a.service, func(sn *directory.Snapshot) (Credential, error) {
 		t, err := sn.Tenant(t.ID)
 		if err != nil {
 			return Credential{}, err
 		}
-		c, err := findCredential(sn, t)
+		c, err := findCredential(sn, t, name)
 		if err != nil {
 			return Credential{}, err
 		}
@@ -254,16 +297,16 @@ func (a *admin) credentialOf(ctx context.Context, t *directory.Tenant) (Credenti
 	})
 }
 
-func findCredential(sn *directory.Snapshot, t *directory.Tenant) (*directory.Credential, error) {
-	c, err := sn.Credential(t.ID, pull.CredentialName)
+func findCredential(sn *directory.Snapshot, t *directory.Tenant, name string) (*directory.Credential, error) {
+	c, err := sn.Credential(t.ID, name)
 	if isNotFound(err) {
-		return nil, fail(directory.NotFound, "credential", "tenant %s has no credential; set one with: bizzscim tenant credential set %s", t.Name, t.Name)
+		return nil, fail(directory.NotFound, "credential", "tenant %s has no credential of the application that %s; set one with: %s", t.Name, purpose(name), setCommand(t.Name, name))
 	}
 	return c, err
 }
 
 func (a *admin) viewCredential(t *directory.Tenant, c *directory.Credential) Credential {
-	out := Credential{Tenant: Named{t.ID.String(), t.Name}, Name: c.Name, Kind: c.Kind, ClientID: t.Graph.ClientID, Hint: c.Hint, TokenFile: c.TokenFile,
+	out := Credential{Tenant: Named{t.ID.String(), t.Name}, Name: c.Name, Kind: c.Kind, ClientID: *clientIDOf(t, c.Name), Hint: c.Hint, TokenFile: c.TokenFile,
 		Expires: orNil(c.Expires), Created: c.Created, CreatedBy: c.CreatedBy}
 	out.State, out.Warning = credentialState(t, c, a.now())
 	return out
@@ -272,7 +315,7 @@ func (a *admin) viewCredential(t *directory.Tenant, c *directory.Credential) Cre
 // credentialState tells whether a credential works at a time, and what somebody should know of it.
 func credentialState(t *directory.Tenant, c *directory.Credential, now time.Time) (state, warning string) {
 	left := c.Expires.Sub(now)
-	renew := fmt.Sprintf("make a new one in Entra and set it with: bizzscim tenant credential set %s", t.Name)
+	renew := "make a new one in Entra and set it with: " + setCommand(t.Name, c.Name)
 	switch {
 	case c.Expires.IsZero() && c.Kind == string(pull.ClientSecret):
 		return "live", "nobody is warned before this secret ends: say when, with --expires"
@@ -316,20 +359,27 @@ func days(d time.Duration) string {
 }
 
 func (a *admin) listCredentials(ctx context.Context, _ directory.Actor, in CredentialFilter) (List[Credential], error) {
+	if in.For != "" {
+		if _, err := credentialName(in.For); err != nil {
+			return List[Credential]{}, err
+		}
+	}
 	return view(ctx, a.service, func(sn *directory.Snapshot) (out List[Credential], err error) {
+		var only *directory.Tenant
 		if in.Tenant != "" {
-			t, err := findTenant(sn, in.Tenant)
-			if err != nil {
+			if only, err = findTenant(sn, in.Tenant); err != nil {
 				return out, err
 			}
-			c, err := findCredential(sn, t)
-			if err != nil {
-				return out, err
-			}
-			return List[Credential]{Items: []Credential{a.viewCredential(t, c)}, Total: 1}, nil
 		}
 		all, err := sn.Credentials()
 		if err != nil {
+			return out, err
+		}
+		all = slices.DeleteFunc(all, func(c *directory.Credential) bool {
+			return only != nil && c.TenantID != only.ID || in.For != "" && c.Name != in.For
+		})
+		if only != nil && len(all) == 0 {
+			_, err := findCredential(sn, only, cmp.Or(in.For, directory.GraphCredential)) // says what to do
 			return out, err
 		}
 		return collect(all, func(c *directory.Credential) (Credential, error) {
@@ -342,16 +392,20 @@ func (a *admin) listCredentials(ctx context.Context, _ directory.Actor, in Crede
 	})
 }
 
-func (a *admin) removeCredential(ctx context.Context, by directory.Actor, in RefInput) (Credential, error) {
+func (a *admin) removeCredential(ctx context.Context, by directory.Actor, in CredentialRef) (Credential, error) {
+	name, err := credentialName(in.For)
+	if err != nil {
+		return Credential{}, err
+	}
 	t, err := a.tenant(ctx, in.Ref)
 	if err != nil {
 		return Credential{}, err
 	}
-	out, err := a.credentialOf(ctx, t)
+	out, err := a.credentialOf(ctx, t, name)
 	if err != nil {
 		return Credential{}, err
 	}
-	return out, a.service.RemoveCredential(ctx, by, t.ID, pull.CredentialName)
+	return out, a.service.RemoveCredential(ctx, by, t.ID, name)
 }
 
 func (a *admin) testCredential(ctx context.Context, _ directory.Actor, in RefInput) (out CredentialReport, err error) {
@@ -359,7 +413,7 @@ func (a *admin) testCredential(ctx context.Context, _ directory.Actor, in RefInp
 	if err != nil {
 		return out, err
 	}
-	if out.Credential, err = a.credentialOf(ctx, t); err != nil {
+	if out.Credential, err = a.credentialOf(ctx, t, directory.GraphCredential); err != nil {
 		return out, err
 	}
 	report, err := a.pull.Test(ctx, t.ID)

@@ -199,8 +199,8 @@ func TestCredentialKinds(t *testing.T) {
 	if tenant := must(t, c, TenantShow, RefInput{"acme"}); tenant.Credential == nil || tenant.Credential.Kind != "federated" || tenant.Graph.ClientID != strings.ToLower(app) {
 		t.Errorf("tenant %+v", tenant)
 	}
-	must(t, c, CredentialRemove, RefInput{"acme"})
-	refused(t, c, CredentialRemove, RefInput{"acme"}, "notFound", "has no credential")
+	must(t, c, CredentialRemove, CredentialRef{Ref: "acme"})
+	refused(t, c, CredentialRemove, CredentialRef{Ref: "acme"}, "notFound", "has no credential")
 	refused(t, c, CredentialTest, RefInput{"acme"}, "notFound", "has no credential")
 	if tenant := must(t, c, TenantShow, RefInput{"acme"}); tenant.Credential != nil {
 		t.Errorf("tenant %+v", tenant)

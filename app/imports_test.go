@@ -69,7 +69,6 @@ var owners = map[string]string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity": "pull/graph",
 	"github.com/coreos/go-oidc":                        "auth",
 	"github.com/wneessen/go-mail":                      "mail",
-	"github.com/pquerna/otp":                           "auth",
 	"go.etcd.io/bbolt":                                 "store/bolt",
 	"github.com/jackc/pgx":                             "store/postgres",
 	"github.com/pressly/goose":                         "store/postgres",

@@ -310,11 +310,11 @@ func (a *admin) viewTenant(n *names, t *directory.Tenant) (out Tenant, err error
 		Extensions: []string{}, Created: t.Created,
 		Graph: Graph{Cloud: cmp.Or(t.Graph.Cloud, string(pull.CloudPublic)), LoginURL: t.Graph.LoginURL, GraphURL: t.Graph.GraphURL,
 			ClientID: t.Graph.ClientID, UserName: cmp.Or(t.Graph.UserName, "userPrincipalName")}}
-	switch c, err := n.sn.Credential(t.ID, pull.CredentialName); {
-	case err == nil:
-		shown := a.viewCredential(t, c)
-		out.Credential = &shown
-	case !isNotFound(err):
+	out.SignIn = a.viewSignIn(t)
+	if out.Credential, err = a.viewTenantCredential(n.sn, t, directory.GraphCredential); err != nil {
+		return out, err
+	}
+	if out.SignInCredential, err = a.viewTenantCredential(n.sn, t, directory.SignInCredential); err != nil {
 		return out, err
 	}
 	if t.SCIM.UserPatchNoContent {
@@ -374,6 +374,7 @@ func (a *admin) setTenant(ctx context.Context, by directory.Actor, in TenantChan
 		set(&t.Graph.GraphURL, in.Graph.GraphURL)
 		set(&t.Graph.ClientID, in.Graph.ClientID)
 		set(&t.Graph.UserName, in.Graph.UserName)
+		in.SignIn.apply(&t.SignIn)
 		if err := setStatus(&t.SCIM.UserPatchNoContent, "userPatch", in.UserPatch, 204); err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ var (
 	PullStatus = Operation[None, PullOverview]{"pull.status"}
 
 	CredentialSet    = Operation[CredentialInput, Credential]{"credential.set"}
-	CredentialRemove = Operation[RefInput, Credential]{"credential.remove"}
+	CredentialRemove = Operation[CredentialRef, Credential]{"credential.remove"}
 	CredentialTest   = Operation[RefInput, CredentialReport]{"credential.test"}
 	CredentialList   = Operation[CredentialFilter, List[Credential]]{"credential.list"}
 	SecretsRotate    = Operation[SecretsRotation, SecretsResult]{"secrets.rotate"}
@@ -182,10 +182,11 @@ type PullStatusOf struct {
 	Error       *RunError  `json:"error,omitempty"` // of the last run
 }
 
-// CredentialInput is what the application that synchronizes proves itself with: exactly one of Secret,
+// CredentialInput is what an application of a tenant proves itself with: exactly one of Secret,
 // Certificate and TokenFile.
 type CredentialInput struct {
 	Tenant      string `json:"tenant"`                // Ref
+	For         string `json:"for,omitempty"`         // graph (default): the application that synchronizes; sign-in: the one that signs people in
 	ClientID    string `json:"clientId,omitempty"`    // Application (client) ID; empty: as it was
 	Secret      string `json:"secret,omitempty"`      // client secret: its Value
 	Certificate string `json:"certificate,omitempty"` // PEM of the certificate, and of its RSA private key
@@ -196,7 +197,7 @@ type CredentialInput struct {
 // Credential is what a tenant's application proves itself with, without the secret.
 type Credential struct {
 	Tenant    Named      `json:"tenant"`
-	Name      string     `json:"name"`
+	Name      string     `json:"name"` // what it is for: graph, sign-in
 	Kind      string     `json:"kind"` // secret, certificate, federated
 	ClientID  string     `json:"clientId"`
 	Hint      string     `json:"hint,omitempty"` // first characters of a secret, SHA-1 thumbprint of a certificate: as Entra shows them
@@ -208,9 +209,16 @@ type Credential struct {
 	CreatedBy string     `json:"createdBy,omitempty"`
 }
 
+// CredentialRef names a credential of a tenant.
+type CredentialRef struct {
+	Ref string `json:"ref"`           // of the tenant
+	For string `json:"for,omitempty"` // graph (default), sign-in
+}
+
 // CredentialFilter selects credentials.
 type CredentialFilter struct {
 	Tenant string `json:"tenant,omitempty"` // Ref; empty: of all
+	For    string `json:"for,omitempty"`    // graph, sign-in; empty: all
 }
 
 // CredentialReport tells what a credential is good for.
@@ -238,6 +246,9 @@ type SecretsResult struct {
 	KeyFile  string `json:"keyFile,omitempty"` // empty: the keys come from the environment
 	Keys     int    `json:"keys"`              // that open
 	Resealed int    `json:"resealed"`          // credentials
+
+	SecondFactors int `json:"secondFactors"` // that were sealed again
+	SigningKeys   int `json:"signingKeys"`   // that were sealed again
 }
 
 // Protection protects an account from every directory, or lifts that.

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/vault"
@@ -17,7 +19,8 @@ import (
 
 const keyFile = "secrets.key" // in the data folder, unless the configuration names another
 
-// secrets seals and opens the credentials of tenants with the keys of the configuration. The key
+// secrets seals and opens, with the keys of the configuration, the credentials of tenants and what this
+// server keeps of its own: second factors, signing keys, sign-ins under way. The key
 // file is read each time: a key that was lost, or put back, is noticed where it matters, and nowhere
 // else does the server need it.
 type secrets struct {
@@ -42,6 +45,12 @@ func newSecrets(c Config, service *directory.Service) *secrets {
 // place binds a sealed secret to its credential: copied to another tenant, it does not open.
 func place(c *directory.Credential) string { return c.TenantID.String() + "/" + c.Name }
 
+// signInPlace is where the cookie of a sign-in under way belongs.
+const signInPlace = "sign-in"
+
+// signingPlace is where the private part of a key that signs assertions belongs.
+func signingPlace(id string) string { return "signing-key/" + id }
+
 // ring reads the keys. Errors: fs.ErrNotExist when there is no key file.
 func (s *secrets) ring() (*vault.Keyring, error) {
 	if s.text != "" {
@@ -56,14 +65,28 @@ func (s *secrets) ring() (*vault.Keyring, error) {
 
 // open returns the secret of a credential. The error is a *pull.Error of class Configuration.
 func (s *secrets) open(c *directory.Credential) ([]byte, error) {
-	ring, err := s.ring()
-	if err == nil {
-		var plain []byte
-		if plain, err = ring.Open(c.Sealed, place(c)); err == nil {
-			return plain, nil
-		}
+	plain, err := s.unseal(c.Sealed, place(c))
+	if err != nil {
+		return nil, &pull.Error{Class: pull.Configuration, Detail: s.reason(err), Err: err}
 	}
-	return nil, &pull.Error{Class: pull.Configuration, Detail: s.reason(err), Err: err}
+	return plain, nil
+}
+
+// openAt opens what sealAt has sealed for a place. Errors: Unavailable.
+func (s *secrets) openAt(sealed, place string) ([]byte, error) {
+	plain, err := s.unseal(sealed, place)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return plain, nil
+}
+
+func (s *secrets) unseal(sealed, place string) ([]byte, error) {
+	ring, err := s.ring()
+	if err != nil {
+		return nil, err
+	}
+	return ring.Open(sealed, place)
 }
 
 // reason says why a secret cannot be sealed or opened, and what to do.
@@ -83,35 +106,92 @@ func (s *secrets) fail(err error) error {
 func (s *secrets) seal(ctx context.Context, c *directory.Credential, plain []byte, keep func(sealed string) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ring, err := s.ring()
-	if errors.Is(err, fs.ErrNotExist) {
-		ring, err = s.create(ctx, c)
-	}
+	ring, err := s.ringOrNew(ctx, place(c))
 	if err != nil {
-		return s.fail(err)
+		return err
 	}
 	return keep(ring.Seal(plain, place(c)))
 }
 
-func (s *secrets) create(ctx context.Context, c *directory.Credential) (*vault.Keyring, error) {
-	sealed, err := view(ctx, s.service, func(sn *directory.Snapshot) (int, error) {
-		all, err := sn.Credentials()
-		n := 0
-		for _, other := range all {
-			if other.Sealed != "" && place(other) != place(c) {
-				n++
-			}
-		}
-		return n, err
-	})
+// sealAt seals something for a place. Errors: Unavailable.
+func (s *secrets) sealAt(plain []byte, place string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ring, err := s.ringOrNew(context.Background(), place)
+	if err != nil {
+		return "", err
+	}
+	return ring.Seal(plain, place), nil
+}
+
+// ringOrNew reads the keys, and makes the key file when there is none and nothing but what is at that
+// place needs the old one.
+func (s *secrets) ringOrNew(ctx context.Context, at string) (*vault.Keyring, error) {
+	ring, err := s.ring()
+	if errors.Is(err, fs.ErrNotExist) {
+		ring, err = s.create(ctx, at)
+	}
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return ring, nil
+}
+
+func (s *secrets) create(ctx context.Context, at string) (*vault.Keyring, error) {
+	all, err := s.kept(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if sealed > 0 {
+	n := 0
+	for _, k := range all {
+		if k.place != at && !k.spare {
+			n++
+		}
+	}
+	if n > 0 {
 		return nil, fmt.Errorf("the key file %s is missing, and %d other credentials were sealed with it: put it back from where its copy is kept; "+
-			"if it is lost, remove those credentials with: bizzscim tenant credential remove", s.file, sealed)
+			"if it is lost, remove what it sealed with: bizzscim tenant credential remove, bizzscim operator totp-remove", s.file, n)
 	}
 	return vault.Create(s.file)
+}
+
+// sealed is something that the store keeps sealed.
+type sealed struct {
+	place, text string
+	spare       bool // it can be made anew without anybody
+}
+
+// kept lists what the store keeps sealed.
+func (s *secrets) kept(ctx context.Context) ([]sealed, error) {
+	return view(ctx, s.service, func(sn *directory.Snapshot) (all []sealed, err error) {
+		credentials, err := sn.Credentials()
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range credentials {
+			if c.Sealed != "" {
+				all = append(all, sealed{place: place(c), text: c.Sealed})
+			}
+		}
+		roles, err := sn.AllRoles()
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range roles {
+			login, err := sn.Login(r.AccountID)
+			if err != nil {
+				return nil, err
+			}
+			if login != nil && login.TOTP != "" {
+				all = append(all, sealed{place: auth.TOTPPlace(r.AccountID), text: login.TOTP})
+			}
+		}
+		keys, err := sn.SigningKeys()
+		for _, k := range keys {
+			all = append(all, sealed{place: signingPlace(k.ID), text: k.Sealed, spare: true})
+		}
+		return all, err
+	})
 }
 
 // rotate puts a new key in front of those of the key file and seals every credential with it. Keys
@@ -129,7 +209,7 @@ func (s *secrets) rotate(ctx context.Context, by directory.Actor, forget bool) (
 		ring, err = s.ring()
 	default:
 		if ring, err = vault.Rotate(s.file); errors.Is(err, fs.ErrNotExist) {
-			ring, err = s.create(ctx, &directory.Credential{})
+			ring, err = s.create(ctx, "")
 		}
 	}
 	if err != nil {
@@ -139,22 +219,7 @@ func (s *secrets) rotate(ctx context.Context, by directory.Actor, forget bool) (
 	if s.text != "" {
 		out.KeyFile = ""
 	}
-	tenants, err := s.tenantNames(ctx)
-	if err != nil {
-		return out, err
-	}
-	out.Resealed, err = s.service.ResealCredentials(ctx, by, func(c *directory.Credential) (string, error) {
-		if ring.Current(c.Sealed) {
-			return c.Sealed, nil
-		}
-		plain, err := ring.Open(c.Sealed, place(c))
-		if err != nil {
-			return "", &directory.Error{Kind: directory.Unavailable, Field: "secrets",
-				Detail: fmt.Sprintf("a new key is in place, but nothing was sealed with it: the credential of tenant %s cannot be opened: %s", tenants[c.TenantID], s.reason(err))}
-		}
-		return ring.Seal(plain, place(c)), nil
-	})
-	if err != nil {
+	if err := s.reseal(ctx, by, ring, &out); err != nil {
 		return out, err
 	}
 	if forget {
@@ -163,11 +228,64 @@ func (s *secrets) rotate(ctx context.Context, by directory.Actor, forget bool) (
 		}
 		out.Keys = ring.Len()
 	}
-	detail, err := json.Marshal(map[string]any{"resealed": out.Resealed, "forgotten": forget})
+	detail, err := json.Marshal(map[string]any{"resealed": out.Resealed, "secondFactors": out.SecondFactors, "signingKeys": out.SigningKeys, "forgotten": forget})
 	if err != nil {
 		return out, err
 	}
 	return out, s.service.Audit(ctx, by, "secrets.rotate", "key "+out.KeyID, detail)
+}
+
+// reseal seals everything with the first key of a ring.
+func (s *secrets) reseal(ctx context.Context, by directory.Actor, ring *vault.Keyring, out *SecretsResult) error {
+	tenants, err := s.tenantNames(ctx)
+	if err != nil {
+		return err
+	}
+	again := func(sealed, place, what, repair string) (string, error) {
+		if ring.Current(sealed) {
+			return sealed, nil
+		}
+		plain, err := ring.Open(sealed, place)
+		if err != nil {
+			return "", &directory.Error{Kind: directory.Unavailable, Field: "secrets",
+				Detail: fmt.Sprintf("a new key is in place, but not everything was sealed with it: %s cannot be opened: %s; if its key is lost: %s", what, s.reason(err), repair)}
+		}
+		return ring.Seal(plain, place), nil
+	}
+	out.Resealed, err = s.service.ResealCredentials(ctx, by, func(c *directory.Credential) (string, error) {
+		return again(c.Sealed, place(c), "the credential of tenant "+tenants[c.TenantID], "bizzscim tenant credential remove")
+	})
+	if err != nil {
+		return err
+	}
+	out.SecondFactors, err = s.service.ResealTOTP(ctx, by, func(account directory.ID, sealed string) (string, error) {
+		return again(sealed, auth.TOTPPlace(account), "the second factor of account "+account.String(), "bizzscim operator totp-remove")
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.service.SetSigningKeys(ctx, by, func(keys []directory.SigningKey) ([]directory.SigningKey, error) {
+		out.SigningKeys = 0
+		keys = slices.Clone(keys)
+		for i := range keys {
+			text, err := again(keys[i].Sealed, signingPlace(keys[i].ID), "the signing key "+keys[i].ID, "bizzscim keys rotate")
+			if err != nil && !keys[i].Until.IsZero() {
+				continue // it signs no more, or soon does not: nobody misses its private part
+			}
+			if err != nil {
+				return nil, err
+			}
+			if text != keys[i].Sealed {
+				keys[i].Sealed = text
+				out.SigningKeys++
+			}
+		}
+		if out.SigningKeys == 0 {
+			return nil, nil //nolint:nilnil // as it was
+		}
+		return keys, nil
+	})
+	return err
 }
 
 func (s *secrets) tenantNames(ctx context.Context) (map[directory.ID]string, error) {
@@ -183,15 +301,12 @@ func (s *secrets) tenantNames(ctx context.Context) (map[directory.ID]string, err
 
 // check says what is wrong with the keys, when there is anything that they have to open.
 func (s *secrets) check(ctx context.Context) error {
-	all, err := view(ctx, s.service, func(sn *directory.Snapshot) ([]*directory.Credential, error) { return sn.Credentials() })
+	all, err := s.kept(ctx)
 	if err != nil {
 		return err
 	}
-	for _, c := range all {
-		if c.Sealed == "" {
-			continue
-		}
-		if _, err := s.open(c); err != nil {
+	for _, k := range all {
+		if _, err := s.openAt(k.text, k.place); err != nil {
 			return err
 		}
 	}

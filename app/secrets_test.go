@@ -70,7 +70,7 @@ func (c *Client) sealedOf(t *testing.T, tenant string) *directory.Credential {
 		if err != nil {
 			return nil, err
 		}
-		return findCredential(sn, found)
+		return findCredential(sn, found, directory.GraphCredential)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestSecretsWithoutTheirKey(t *testing.T) {
 	}
 	live.opens(t, "acme", "abc~very-secret-value")
 	// The last credential may be set anew without the old key.
-	must(t, live, CredentialRemove, RefInput{"globex"})
+	must(t, live, CredentialRemove, CredentialRef{Ref: "globex"})
 	if err := os.Remove(key); err != nil {
 		t.Fatal(err)
 	}

@@ -71,11 +71,6 @@ func (h *HTTP) leave(session directory.ID) {
 // stream writes until the session ends, the browser or the server goes.
 func (h *HTTP) stream(ctx context.Context, w http.ResponseWriter, p *directory.Principal) {
 	rc := http.NewResponseController(w)
-	// The server's time limits are those of one request; net/http ends the context when the one for reading
-	// is over.
-	if err := rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return
-	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx passes each event on at once
 	type times struct {
@@ -115,6 +110,7 @@ func event(name string, v any) string {
 	return "event: " + name + "\ndata: " + string(data) + "\n\n"
 }
 
+// send writes a part of a stream at once, within its own time: that of the server is for one answer.
 func send(w http.ResponseWriter, rc *http.ResponseController, text string) error {
 	if err := rc.SetWriteDeadline(time.Now().Add(eventWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err

@@ -619,20 +619,20 @@ func (l *memory) Close() error   { l.once.Do(func() { close(l.done) }); return n
 func (l *memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 
 // serve serves the handlers with the time limits of the server, within a bubble.
-func (d *desk) serve() (l *memory, server *http.Server) {
-	l = &memory{conns: make(chan net.Conn), done: make(chan struct{})}
-	server = &http.Server{Handler: handler(d.http), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second}
-	server.RegisterOnShutdown(d.http.Close)
+func (d *desk) serve() (*memory, *http.Server) {
+	l := &memory{conns: make(chan net.Conn), done: make(chan struct{})}
+	served := &http.Server{Handler: handler(d.http), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second}
+	served.RegisterOnShutdown(d.http.Close)
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		_ = server.Serve(l)
+		_ = served.Serve(l)
 	}()
 	d.Cleanup(func() {
-		_ = server.Close()
+		_ = served.Close()
 		<-over
 	})
-	return l, server
+	return l, served
 }
 
 // listen opens the events of a secret: the lines as they come, until the stream closes.

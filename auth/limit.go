@@ -22,7 +22,8 @@ const (
 // what one subscriber has. A source has 20 tries; one comes back every 3 seconds. It keeps at most
 // 10,000 sources. It is safe for concurrent use.
 type Limiter struct {
-	now func() time.Time
+	now    func() time.Time
+	period time.Duration // in which one try comes back
 
 	mu      sync.Mutex
 	sources *bounded[netip.Prefix, bucket]
@@ -33,7 +34,13 @@ type bucket struct{ until time.Time }
 
 // NewLimiter returns a Limiter by that clock.
 func NewLimiter(now func() time.Time) *Limiter {
-	return &Limiter{now: now, sources: newBounded[netip.Prefix, bucket](maxSources)}
+	return NewLimiterOf(now, failuresPerMinute)
+}
+
+// NewLimiterOf returns a Limiter of another number of tries a minute: for what is no failure, and what
+// many people behind one address may do at once.
+func NewLimiterOf(now func() time.Time, perMinute int) *Limiter {
+	return &Limiter{now: now, period: time.Minute / time.Duration(perMinute), sources: newBounded[netip.Prefix, bucket](maxSources)}
 }
 
 // Allow takes one of the tries of a source, named by its address as text ("192.0.2.1", "2001:db8::1");
@@ -43,10 +50,10 @@ func (l *Limiter) Allow(address string) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, now := l.bucket(address)
-	if wait = b.until.Add(failurePeriod).Sub(now) - time.Minute; wait > 0 {
+	if wait = b.until.Add(l.period).Sub(now) - time.Minute; wait > 0 {
 		return wait, false
 	}
-	b.until = b.until.Add(failurePeriod)
+	b.until = b.until.Add(l.period)
 	return 0, true
 }
 
@@ -55,7 +62,7 @@ func (l *Limiter) Forgive(address string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, _ := l.bucket(address)
-	b.until = b.until.Add(-failurePeriod)
+	b.until = b.until.Add(-l.period)
 }
 
 func (l *Limiter) bucket(address string) (*bucket, time.Time) {
@@ -138,11 +145,10 @@ type tries struct {
 }
 
 // recent forgets what is over.
-func (t *tries) recent(since time.Time, now time.Time) *tries {
+func (t *tries) recent(since time.Time, now time.Time) {
 	if d := now.Sub(since); d >= failureMemory || d < 0 {
 		*t = tries{first: now, last: now}
 	}
-	return t
 }
 
 func newGuard(now func() time.Time, sources *Limiter) *guard {

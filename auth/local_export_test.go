@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"sync/atomic"
-	"time"
 )
 
 // Hashes counts the hashes of passwords that a Local computes, which cost nothing from now on.
@@ -47,17 +46,6 @@ const (
 	NoteInterval      = noteInterval
 	HashesAtOnce      = hashesAtOnce
 )
-
-// Code is the code of a second factor at a time.
-func Code(secret string, at time.Time) string {
-	for n := range 1_000_000 {
-		code := string([]byte{byte('0' + n/100_000), byte('0' + n/10_000%10), byte('0' + n/1000%10), byte('0' + n/100%10), byte('0' + n/10%10), byte('0' + n%10)})
-		if step, ok := codeStep(secret, code, at); ok && step == at.Unix()/codePeriod {
-			return code
-		}
-	}
-	panic("no code")
-}
 
 // Answer answers the requests for a mail that wait.
 func (l *Local) Answer(ctx context.Context) {

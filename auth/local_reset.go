@@ -84,12 +84,11 @@ type recipient struct {
 // each tenant.
 func (l *Local) people(ctx context.Context, email string) (all []recipient, err error) {
 	err = l.config.Service.View(ctx, func(sn *directory.Snapshot) error {
-		internal, err := l.internal(sn, email)
-		if err != nil {
+		if all, err = l.internal(sn, email); err != nil {
 			return err
 		}
 		external, err := l.external(sn, email)
-		all = append(internal, external...)
+		all = append(all, external...)
 		return err
 	})
 	return all, err

@@ -90,7 +90,7 @@ type enrolment struct {
 // Enrol begins to set up a second factor for an account that has a login. Errors: NotFound; Conflict when
 // it has one: who found an open browser must not replace it.
 func (l *Local) Enrol(ctx context.Context, account directory.ID) (*Enrolment, error) {
-	a, _, err := l.withoutFactor(ctx, account)
+	a, err := l.withoutFactor(ctx, account)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (l *Local) Enrol(ctx context.Context, account directory.ID) (*Enrolment, er
 	if err := png.Encode(&qr, picture); err != nil {
 		return nil, err
 	}
-	plain, err := json.Marshal(enrolment{key.Secret(), l.config.Now().Add(enrolmentLife)})
+	plain, err := json.Marshal(enrolment{key.Secret(), l.config.Now().Add(enrolmentLife)}) //nolint:gosec // it is sealed with the next breath
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,8 @@ func (l *Local) Enrol(ctx context.Context, account directory.ID) (*Enrolment, er
 }
 
 // withoutFactor finds an account with a login that has no second factor.
-func (l *Local) withoutFactor(ctx context.Context, account directory.ID) (a *directory.Account, login *directory.Login, err error) {
+func (l *Local) withoutFactor(ctx context.Context, account directory.ID) (a *directory.Account, err error) {
+	var login *directory.Login
 	err = l.config.Service.View(ctx, func(sn *directory.Snapshot) error {
 		if a, err = sn.Account(account); err != nil {
 			return err
@@ -129,13 +130,13 @@ func (l *Local) withoutFactor(ctx context.Context, account directory.ID) (a *dir
 	})
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	case login == nil:
-		return nil, nil, errNoLogin
+		return nil, errNoLogin
 	case login.TOTP != "":
-		return nil, nil, &directory.Error{Kind: directory.Conflict, Field: "code", Detail: "there is a second factor already: take it away first"}
+		return nil, &directory.Error{Kind: directory.Conflict, Field: "code", Detail: "there is a second factor already: take it away first"}
 	}
-	return a, login, nil
+	return a, nil
 }
 
 var errNoLogin = &directory.Error{Kind: directory.NotFound, Detail: "this account does not sign in here with a password"}
@@ -143,7 +144,7 @@ var errNoLogin = &directory.Error{Kind: directory.NotFound, Detail: "this accoun
 // EnrolDone sets the second factor up with a code of it. Errors: Invalid with Field code; NotFound;
 // Conflict when there is one already.
 func (l *Local) EnrolDone(ctx context.Context, by directory.Actor, account directory.ID, sealed, code string) error {
-	if _, _, err := l.withoutFactor(ctx, account); err != nil {
+	if _, err := l.withoutFactor(ctx, account); err != nil {
 		return err
 	}
 	secret, err := l.openEnrolment(account, sealed)

@@ -245,7 +245,7 @@ func signIn(w *authtest.World, person directory.ID) (*auth.Done, error) {
 }
 
 // refused checks that a person is refused with a problem.
-func refused(w *authtest.World, person directory.ID, want auth.ProblemCode) *auth.Problem {
+func refused(w *authtest.World, person directory.ID, want auth.ProblemCode) auth.Problem {
 	w.Helper()
 	done, err := signIn(w, person)
 	return authtest.WantProblem(w, done, err, want)

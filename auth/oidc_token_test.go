@@ -226,10 +226,7 @@ func TestSubjectIsPinned(t *testing.T) {
 	ada, bob := w.Person("ada"), w.Person("bob")
 	admitted(w, ada)
 	h.set(func() { h.claims = setClaim("sub", "sub-"+ada.String()) })
-	p := refused(w, bob, auth.ProblemIdentity)
-	if p.Code != auth.ProblemIdentity {
-		t.Error(p)
-	}
+	refused(w, bob, auth.ProblemIdentity)
 	h.set(func() { h.claims = nil })
 	admitted(w, bob)
 }

@@ -175,7 +175,7 @@ func TestPasswordsAreHashedTwoAtATime(t *testing.T) {
 		}()
 		synctest.Wait()
 		cancel()
-		if err := <-left; err != context.Canceled { //nolint:errorlint // it is itself
+		if err := <-left; err != context.Canceled {
 			t.Errorf("who left got %v", err)
 		}
 		close(gate)

@@ -146,7 +146,7 @@ func TestPlantedCookieNeverBecomesASession(t *testing.T) {
 
 func TestEveryReasonIsTold(t *testing.T) {
 	s := newSite(t)
-	secret, session := s.signIn(s.alice)
+	secret, _ := s.signIn(s.alice)
 	s.setActive(s.alice, false)
 	_, err := s.sessions.Check(asked(secret), false)
 	wantEnded(t, err, directory.EndedDeactivated)
@@ -154,7 +154,7 @@ func TestEveryReasonIsTold(t *testing.T) {
 	_, err = s.sessions.Check(asked(secret), false)
 	wantEnded(t, err, directory.EndedDeactivated) // coming back revives nothing
 
-	secret, session = s.signIn(s.alice)
+	secret, session := s.signIn(s.alice)
 	s.clock.Advance(session.Expires.Sub(s.svc.SessionNow()))
 	_, err = s.sessions.Check(asked(secret), false)
 	wantEnded(t, err, directory.EndedExpired)

@@ -363,7 +363,7 @@ var ProblemCodes = []ProblemCode{ProblemNotSetUp, ProblemStart, ProblemReplay, P
 	ProblemRateLimited, ProblemInternal}
 
 // Problem is why somebody is not signed in. Everything but Err is safe to show to the person.
-type Problem struct {
+type Problem struct { //nolint:errname // it is what a page shows, and an error besides
 	Code          ProblemCode
 	Tenant        *directory.Tenant // nil: not known
 	OAuth         string            // the directory's error (RFC 6749 section 4.1.2.1), one of its characters only

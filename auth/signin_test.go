@@ -139,7 +139,7 @@ func TestCallbackWithoutSignIn(t *testing.T) {
 			done, err := b.FinishQuery(q)
 			p := authtest.WantProblem(t, done, err, auth.ProblemStart)
 			want := &auth.Problem{Code: auth.ProblemStart, Next: "/", Time: p.Time}
-			if d := gocmp.Diff(want, p); d != "" {
+			if d := gocmp.Diff(want, &p); d != "" {
 				t.Errorf("something of the answer is shown: %s", d)
 			}
 			if h.count("/token") != tokens {
@@ -422,7 +422,7 @@ func TestProviderErrors(t *testing.T) {
 			done, err := b.FinishQuery(url.Values{"state": {state}, "error": {x.oauth}, "error_description": {x.description}})
 			p := authtest.WantProblem(t, done, err, x.want)
 			want.Time = p.Time
-			if d := gocmp.Diff(want, p); d != "" {
+			if d := gocmp.Diff(want, &p); d != "" {
 				t.Error(d)
 			}
 
@@ -438,7 +438,7 @@ func TestProviderErrors(t *testing.T) {
 				t.Errorf("the error keeps what the directory says: %v", p.Err)
 			}
 			want.Time, want.Err, p.Err = p.Time, nil, nil
-			if d := gocmp.Diff(want, p); d != "" {
+			if d := gocmp.Diff(want, &p); d != "" {
 				t.Error(d)
 			}
 		})
@@ -476,7 +476,7 @@ func TestProviderErrorText(t *testing.T) {
 			done, err := b.FinishQuery(url.Values{"state": {state}, "error": {x.oauth}, "error_description": {x.description}, "code": {"c"}})
 			p := authtest.WantProblem(t, done, err, auth.ProblemDirectory)
 			x.want.Code, x.want.Tenant, x.want.Time, x.want.Next = auth.ProblemDirectory, w.Tenant, p.Time, "/"
-			if d := gocmp.Diff(&x.want, p); d != "" {
+			if d := gocmp.Diff(x.want, p); d != "" {
 				t.Error(d)
 			}
 		})
@@ -535,8 +535,8 @@ func TestSignInWithAFailedStore(t *testing.T) {
 	broken := errors.New("disk")
 	store.fail.Store(&broken)
 	done, err := b.Finish(back)
-	if p := authtest.WantProblem(t, done, err, auth.ProblemInternal); !errors.Is(p, broken) {
-		t.Errorf("the problem is %v", p)
+	if p := authtest.WantProblem(t, done, err, auth.ProblemInternal); !errors.Is(&p, broken) {
+		t.Errorf("the problem is %v", &p)
 	}
 	if _, err := w.Browser().TryBegin(auth.Start{}); !errors.Is(err, broken) {
 		t.Errorf("begins with %v", err)
@@ -590,37 +590,50 @@ func TestSignInLogsNoSecrets(t *testing.T) {
 	}
 }
 
-// The directory is asked once for a person, however many come.
+// tellingStore tells of each change when it is over.
+type tellingStore struct {
+	directory.Store
+	over chan struct{}
+}
+
+func (s *tellingStore) Update(ctx context.Context, fn func(directory.Writer) error) error {
+	defer func() { s.over <- struct{}{} }()
+	return s.Store.Update(ctx, fn)
+}
+
+// The directory is asked once for a person, however many come meanwhile.
 func TestProvisionOnce(t *testing.T) {
-	w, h := hostileWorld(t)
+	const browsers = 5
+	var h *hostile
+	store := &tellingStore{openStore(t), make(chan struct{}, 1000)}
+	w := authtest.NewWorld(t, store, func(now func() time.Time) authtest.Provider { h = newHostile(t, now); return h })
 	object := h.AddPerson("carl")
 	var asked atomic.Int64
-	release := make(chan struct{})
 	w.Asked = func(ctx context.Context, _ *directory.Tenant, _ directory.ID) error {
 		asked.Add(1)
 		if _, ok := ctx.Deadline(); !ok {
 			t.Error("there is no limit to the time")
 		}
-		<-release
+		for range 2 * browsers { // each has spent its state and was not known
+			<-store.over
+		}
 		w.Provision("carl", object)
 		w.Join(object)
 		return nil
 	}
-	var wg sync.WaitGroup
-	var back []string
-	var browsers []*authtest.Browser
-	for range 5 {
-		b := w.Browser()
-		browsers, back = append(browsers, b), append(back, must(h.SignIn(t.Context(), b.Begin(auth.Start{}), object)))
+	for len(store.over) > 0 {
+		<-store.over
 	}
-	for n, b := range browsers {
+	var wg sync.WaitGroup
+	for range browsers {
+		b := w.Browser()
+		back := must(h.SignIn(t.Context(), b.Begin(auth.Start{}), object))
 		wg.Go(func() {
-			if _, err := b.Finish(back[n]); err != nil {
+			if _, err := b.Finish(back); err != nil {
 				t.Errorf("refused: %v", err)
 			}
 		})
 	}
-	close(release)
 	wg.Wait()
 	if n := asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)

@@ -228,7 +228,9 @@ func (c *Console) turnAway(v *visit, err error) {
 		c.fail(v, err)
 		return
 	}
-	if len(v.r.CookiesNamed(auth.SessionCookie)) > 0 {
+	// A session that was replaced was so by a sign-in of this browser: its new cookie may be on the way, and
+	// must not be taken back.
+	if ended.Reason != directory.EndedReplaced && len(v.r.CookiesNamed(auth.SessionCookie)) > 0 {
 		http.SetCookie(v.w, c.config.Sessions.NoCookie())
 	}
 	query := url.Values{}

@@ -67,6 +67,7 @@ type problemData struct {
 	Next          string
 	Prompt        string // of trying again
 	Retry         bool
+	Chooser       bool // what can help is another organization
 }
 
 // problem says why a sign-in came to nothing. The address is left alone: it can hold a code that is spent.
@@ -77,12 +78,10 @@ func (c *Console) problem(v *visit, p *auth.Problem) {
 		how, code = problemPages[auth.ProblemInternal], auth.ProblemInternal
 	}
 	data := problemData{Code: code, Tenant: p.Tenant, OAuth: p.OAuth, Number: p.Number, NumberURL: numberURL(p.Number),
-		CorrelationID: p.CorrelationID, TraceID: p.TraceID, RequestID: c.config.RequestID(v.r), Time: p.Time, Next: auth.SafeNext(p.Next), Retry: how.retry != never}
+		CorrelationID: p.CorrelationID, TraceID: p.TraceID, RequestID: c.config.RequestID(v.r), Time: p.Time, Next: auth.SafeNext(p.Next),
+		Retry: how.retry == again || how.retry == another, Chooser: how.retry == chooser || p.Tenant != nil}
 	if data.Time.IsZero() {
 		data.Time = c.config.Now()
-	}
-	if how.retry == chooser {
-		data.Tenant = nil
 	}
 	if p.Tenant != nil {
 		data.Organization, data.Contact = p.Tenant.DisplayName(), p.Tenant.SignIn.Contact

@@ -98,17 +98,17 @@ type sessionState struct {
 // render answers with a page. titleKey is the text of its title, or of its error.
 func (c *Console) render(v *visit, status int, name, titleKey string, data any) {
 	title, err := say(v.lang, titleKey)
-	if err != nil {
-		title = ""
-	}
 	p := page{Lang: v.lang, Theme: v.theme, Languages: languages, Themes: themes, Title: title, Path: v.r.URL.Path, Here: here(v.r), Data: data}
 	if who := v.principal; who != nil {
 		remaining := who.Session.Expires.Sub(who.Now)
 		p.Person = &sessionState{who.Account, who.Session, who.Now, remaining, seconds(remaining) + 1}
 	}
 	var body bytes.Buffer
-	if execErr := c.pages[v.lang][name].Execute(&body, p); errors.Join(err, execErr) != nil {
-		c.config.Log.Error("page failed", "page", name, "request_id", c.config.RequestID(v.r), "error", errors.Join(err, execErr))
+	if err == nil {
+		err = c.pages[v.lang][name].Execute(&body, p)
+	}
+	if err != nil {
+		c.config.Log.Error("page failed", "page", name, "request_id", c.config.RequestID(v.r), "error", err)
 		http.Error(v.w, "The server could not make this page (request "+c.config.RequestID(v.r)+").", http.StatusInternalServerError)
 		return
 	}

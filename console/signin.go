@@ -261,10 +261,13 @@ func (c *Console) signInTenant(ctx context.Context, id directory.ID) (t *directo
 	}
 	err = c.config.Directory.View(ctx, func(sn *directory.Snapshot) (err error) {
 		t, err = sn.Tenant(id)
+		if err != nil && directory.KindOf(err) == directory.NotFound {
+			t, err = nil, nil
+		}
 		return err
 	})
-	if directory.KindOf(err) == directory.NotFound && err != nil || err == nil && t.SignIn.ClientID == "" {
-		return nil, nil //nolint:nilnil // there is none
+	if t != nil && t.SignIn.ClientID == "" {
+		t = nil
 	}
 	return t, err
 }

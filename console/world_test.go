@@ -3,7 +3,6 @@ package console_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -239,7 +238,7 @@ func (w *world) connect() {
 		TrustedDomains: []string{"fjord.example"}, Graph: directory.Graph{Cloud: "custom", LoginURL: strings.TrimSuffix(w.graph.LoginURL(), "/"), GraphURL: w.graph.URL()},
 		SignIn: directory.SignIn{ClientID: w.app.ClientID(), Label: "Fjord Logistics", Contact: "servicedesk@fjord.example"}}))
 	must(w.svc.SetCredential(ctx, operator, directory.Credential{TenantID: w.tenant.ID, Name: directory.SignInCredential, Kind: "secret",
-		Sealed: w.app.NewSecret(time.Now().Add(time.Hour))}))
+		Sealed: w.app.NewSecret(time.Now().Add(48 * time.Hour))}))
 	const group = "c0ffee00-0000-4000-8000-000000000001"
 	on := true
 	_, _, err := w.svc.SetIntegration(ctx, operator, w.env.ID, directory.IntegrationInput{Enabled: &on, TenantID: &w.tenant.ID, Groups: []string{group}})
@@ -386,20 +385,29 @@ func (b *browser) signIn(given, next string) answer {
 func (a answer) is(t testing.TB, status int, parts ...string) answer {
 	t.Helper()
 	if a.status != status {
-		t.Fatalf("status %d, want %d; to %q\n%s", a.status, status, a.to, a.body)
+		t.Fatalf("status %d, want %d; to %q\n%s", a.status, status, a.to, a.main())
 	}
 	for _, part := range parts {
 		if !strings.Contains(a.body, part) {
-			t.Errorf("the page has no %q:\n%s", part, a.body)
+			t.Errorf("the page has no %q:\n%s", part, a.main())
 		}
 	}
 	return a
 }
 
+// main is the page without what stands on every page.
+func (a answer) main() string {
+	if _, rest, ok := strings.Cut(a.body, "<main"); ok {
+		rest, _, _ = strings.Cut(rest, "</main>")
+		return rest
+	}
+	return a.body
+}
+
 func (a answer) goes(t testing.TB, to string) answer {
 	t.Helper()
 	if a.status != http.StatusSeeOther || a.to != to {
-		t.Fatalf("status %d to %q, want 303 to %q\n%s", a.status, a.to, to, a.body)
+		t.Fatalf("status %d to %q, want 303 to %q\n%s", a.status, a.to, to, a.main())
 	}
 	return a
 }
@@ -408,7 +416,7 @@ func (a answer) lacks(t testing.TB, parts ...string) answer {
 	t.Helper()
 	for _, part := range parts {
 		if strings.Contains(a.body, part) {
-			t.Errorf("the page has %q:\n%s", part, a.body)
+			t.Errorf("the page has %q:\n%s", part, a.main())
 		}
 	}
 	return a
@@ -422,10 +430,4 @@ func (a answer) hidden(t testing.TB, name string) string {
 		t.Fatalf("no hidden field %q:\n%s", name, a.body)
 	}
 	return found[1]
-}
-
-func randomText() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
 }

@@ -656,12 +656,12 @@ func cat(parts ...any) (b []byte) {
 // spoilt as soon as the contract allows. It counts what is asked of it.
 type strictStore struct {
 	directory.Store
-	mu    sync.Mutex
-	count operations
-	fail  func() error // asked before each Update commits; an error undoes it
-	meet  func()       // called once, before an Update begins: what somebody else does meanwhile
-	twice bool         // each Update is tried in vain first, as by a back end that retries
-	failAt int        // the write of an Update that fails; 0: none does
+	mu     sync.Mutex
+	count  operations
+	fail   func() error // asked before each Update commits; an error undoes it
+	meet   func()       // called once, before an Update begins: what somebody else does meanwhile
+	twice  bool         // each Update is tried in vain first, as by a back end that retries
+	failAt int          // the write of an Update that fails; 0: none does
 	// within is called at the start of each Update: what it writes shares the fate of the Update.
 	within func(directory.Writer) error
 }

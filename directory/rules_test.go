@@ -35,7 +35,11 @@ func administrator(environments ...directory.ID) directory.Actor {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{world: newWorld(t), pilotsID: object(101), crewID: object(102)}
+	return sceneOn(newWorld(t))
+}
+
+func sceneOn(w *world) *scene {
+	s := &scene{world: w, pilotsID: object(101), crewID: object(102)}
 	s.org = s.world.org("Fjord")
 	other := s.world.org("Harbor")
 	s.fjord, s.harbor = s.tenant("fjord", s.org), s.tenant("harbor", other, s.org)

@@ -18,7 +18,6 @@ type leaver struct {
 	run     *directory.Run
 	link    [32]byte
 	pending directory.ID // of a derivation
-	witness directory.Witness
 }
 
 // way is one of the ways in which a writer ends a session.
@@ -133,8 +132,6 @@ func (l *leaver) slow() {
 	l.account = bo.AccountID
 	l.svc = l.service(directory.Limits{InlineRows: 1, StepRows: 100})
 }
-
-var external = "read only: "
 
 // writers are the methods of Service. Every way out that a person has is in here: what is added to
 // Service without a word about sessions fails TestWriters.
@@ -360,7 +357,7 @@ const (
 	readsOnly      = "it only reads"
 )
 
-func must2[A, B any](a A, b B, err error) (A, B) { //nolint:unparam // as must
+func must2[A, B any](a A, b B, err error) (A, B) {
 	if err != nil {
 		panic(err)
 	}

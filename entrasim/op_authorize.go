@@ -297,7 +297,7 @@ func (r *authRequest) admit(a account) *response {
 		return r.hinder(Trouble{Number: 50105}, name)
 	case r.prompt == promptNone && needsConsent:
 		return r.refuse(r.explain(65001, name))
-	case r.settings.Consent == ConsentByAdmin:
+	case needsConsent && r.settings.Consent == ConsentByAdmin:
 		return r.hinder(Trouble{Number: 90094}, name)
 	case needsConsent, r.prompt == promptConsent:
 		return r.consentPage(u)

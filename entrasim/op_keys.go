@@ -160,12 +160,9 @@ func (s *signingKey) jwk() map[string]any {
 }
 
 // publicPEM is the public key, as it could be found in a file.
-func (s *signingKey) publicPEM() ([]byte, error) {
-	der, err := x509.MarshalPKIXPublicKey(s.key.Public())
-	if err != nil {
-		return nil, fmt.Errorf("simulated provider: %w", err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+func publicPEM(key *rsa.PrivateKey) []byte {
+	der, _ := x509.MarshalPKIXPublicKey(key.Public()) // which fails for unknown kinds of keys only
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
 // serveKeys answers /{tenant}/discovery/v2.0/keys. Microsoft's field issuer says for which issuer a key signs.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // frontChannel is an application's end of a sign-out: it notes what it is called with.
@@ -165,5 +164,13 @@ func TestSignOutTellsThoseAlone(t *testing.T) {
 	_, err = b.SignOut(context.Background(), s.base()+logoutPath, "")
 	s.must(err)
 	s.equal("calls", len(f.take()), 0)
-	s.clock.advance(time.Second)
+
+	quiet := s.graph.App("")
+	quiet.SignIn(SignInSettings{RedirectURIs: []string{callback}})
+	s.web.SignIn(SignInSettings{RedirectURIs: []string{callback}, FrontChannelLogoutURL: f.URL})
+	s.signs(b, s.bert.ID, "client_id", quiet.ClientID())
+	s.signs(s.browser(), s.anna.ID) // to the application, but in another browser
+	_, err = b.SignOut(context.Background(), s.base()+logoutPath, "")
+	s.must(err)
+	s.equal("calls", len(f.take()), 0)
 }

@@ -342,6 +342,10 @@ func TestForgedSignatures(t *testing.T) {
 	rp := s.relyingParty()
 	attacks, err := s.graph.TokenAttacks()
 	s.must(err)
+	next, err := s.graph.PublishKey() // the attacks follow the key that signs
+	s.must(err)
+	s.must(s.graph.SignWith(next))
+	rp = s.relyingParty()
 	forged := func(name string) (header map[string]any, parts []string) {
 		i := slices.IndexFunc(attacks, func(a TokenAttack) bool { return a.Name == name })
 		s.web.Tamper(attacks[i].Tamper)

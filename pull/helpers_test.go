@@ -77,7 +77,8 @@ func openWorld(ctx context.Context, t tb, path string) *world {
 	w.o = pull.Options{Connect: w.src.Connect, NewID: w.newID, Now: w.now, Random: func() float64 { return 0.5 },
 		Open:      func(*directory.Credential) ([]byte, error) { return []byte("secret"), nil },
 		Resources: func(*directory.Tenant) (pull.Resources, error) { return forms{}, nil },
-		Log:       slog.New(slog.NewTextHandler(w.lines, nil))}
+		Log:       slog.New(slog.NewTextHandler(w.lines, nil)),
+		Settings:  pull.Settings{Person: time.Hour}} // no test depends on how fast the machine is
 	w.open()
 	w.org = must(w.svc.CreateOrganization(ctx, operator, "Fjord")).ID
 	w.tenant = w.newTenant("fjord")

@@ -14,14 +14,11 @@ import (
 // TriggerSignIn is the trigger of a run that pulls one person who signs in.
 const TriggerSignIn directory.Trigger = "sign-in"
 
-// The limits of Person.
+// The limits of Person, besides Settings.Person.
 const (
-	personTime   = 10 * time.Second // of one pull, from the first read to the last write: somebody waits for it
 	personBudget = 30               // pulls of people of one tenant that ask its directory within personWindow
 	personWindow = time.Minute
 )
-
-var errPersonTime = &Error{Class: Unavailable, Detail: "the person could not be pulled within " + personTime.String() + "; try again, or wait for the next run"}
 
 // Person pulls one person of a tenant, by object id, whom nobody has provisioned yet: for a sign-in that comes before push
 // does (by is the system), or because an operator or the administrator of an environment asks for it. provisioned says that
@@ -45,11 +42,13 @@ var errPersonTime = &Error{Class: Unavailable, Detail: "the person could not be 
 // for alone before anything is taken away. Calls for the same person at the same time are one.
 //
 // Errors, all with provisioned false: Forbidden; NotFound for the tenant, and for one of which no environment is within
-// reach; Exists or Conflict with the reason why the person cannot be provisioned; RateLimited while Graph
+// reach (Forbidden for a partner who may see one); Exists or Conflict with the reason why the person cannot be provisioned; RateLimited while Graph
 // has asked to wait, and for more than 30 people of a tenant within a minute; Unavailable while the server stops; *Error of
-// the directory, of class Unavailable when it took longer than 10 s; directory.ErrStale; that of ctx.
+// the directory, of class Unavailable when it took longer than Settings.Person; directory.ErrStale; that of ctx.
 func (r *Reconciler) Person(ctx context.Context, by directory.Actor, tenant, object directory.ID) (provisioned bool, err error) {
-	if by.Role != directory.RoleSystem && by.Role != directory.RoleOperator && by.Role != directory.RoleEnvironment {
+	switch by.Role {
+	case directory.RoleSystem, directory.RoleOperator, directory.RoleEnvironment, directory.RolePartner:
+	default:
 		return false, forbidden(directory.RoleEnvironment)
 	}
 	if r.Connect == nil || object.IsZero() {
@@ -92,8 +91,8 @@ type people struct {
 // personCall begins the pull of a person, unless one of the same person is under way.
 func (r *Reconciler) personCall(by directory.Actor, tenant, object directory.ID) (*personCall, error) {
 	k := personKey{tenant: tenant, object: object}
-	if by.Role == directory.RoleEnvironment {
-		k.by = "administrator " + by.ID
+	if by.Role != directory.RoleSystem && by.Role != directory.RoleOperator {
+		k.by = string(by.Role) + " " + by.ID
 	}
 	r.people.mu.Lock()
 	defer r.people.mu.Unlock()
@@ -136,7 +135,8 @@ func (p *people) spend(tenant directory.ID, now time.Time) error {
 
 // person pulls a person, whatever happens on the way.
 func (r *Reconciler) person(by directory.Actor, tenant, object directory.ID) (provisioned bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(r.ctx, personTime, errPersonTime)
+	late := &Error{Class: Unavailable, Detail: "the person could not be pulled within " + r.Settings.Person.String() + "; try again, or wait for the next run"}
+	ctx, cancel := context.WithTimeoutCause(r.ctx, r.Settings.Person, late)
 	defer cancel()
 	d := &demand{Reconciler: r, by: by, object: object, t: &tick{tenant: tenant}}
 	err = guarded(func() error {
@@ -222,15 +222,9 @@ func (d *demand) load(sn *directory.Snapshot) (known bool, err error) {
 	if d.tenant, err = sn.Tenant(d.t.tenant); err != nil {
 		return false, err
 	}
-	envs, err := sn.Environments(directory.ID{})
+	envs, err := d.reach(sn)
 	if err != nil {
 		return false, err
-	}
-	envs = slices.DeleteFunc(envs, func(env *directory.Environment) bool {
-		return env.Integration.TenantID != d.tenant.ID || d.by.Role == directory.RoleEnvironment && mayEnvironment(d.by, env.ID) != nil
-	})
-	if len(envs) == 0 && d.by.Role == directory.RoleEnvironment {
-		return false, &directory.Error{Kind: directory.NotFound, Detail: "tenant not found"}
 	}
 	if known, err = d.known(sn); err != nil || known {
 		return known, err
@@ -248,6 +242,30 @@ func (d *demand) load(sn *directory.Snapshot) (known bool, err error) {
 		return false, err
 	}
 	return false, d.loadJobs(sn, envs)
+}
+
+// reach finds the environments of the tenant that may be asked.
+func (d *demand) reach(sn *directory.Snapshot) ([]*directory.Environment, error) {
+	envs, err := sn.Environments(directory.ID{})
+	if err != nil {
+		return nil, err
+	}
+	envs = slices.DeleteFunc(envs, func(env *directory.Environment) bool { return env.Integration.TenantID != d.tenant.ID })
+	if d.by.Role == directory.RoleSystem || d.by.Role == directory.RoleOperator {
+		return envs, nil
+	}
+	refused := error(&directory.Error{Kind: directory.NotFound, Detail: "tenant not found"})
+	envs = slices.DeleteFunc(envs, func(env *directory.Environment) bool {
+		_, err := sn.MayEnvironment(d.by, env.ID)
+		if directory.KindOf(err) == directory.Forbidden {
+			refused = err
+		}
+		return err != nil
+	})
+	if len(envs) == 0 {
+		return nil, refused
+	}
+	return envs, nil
 }
 
 // loadJobs prepares a run of each environment whose pull is at work.

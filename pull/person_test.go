@@ -218,10 +218,13 @@ func TestPersonIsLeft(t *testing.T) {
 			w := pushed(t, 3)
 			w.dir.SetGroup(pulltest.GroupID(2), "Support")
 			act(w)
-			runs := len(w.runs(w.env))
+			runs, asked := len(w.runs(w.env)), w.asked()
 			w.leaves(10)
 			if w.src.Calls(pulltest.OpConfirm) != 1 {
 				t.Error("the directory was not asked")
+			}
+			if name == "disabled" && w.asked() != asked+2 { // a connection, and one question
+				t.Errorf("%d questions", w.asked()-asked-1)
 			}
 			if len(w.runs(w.env)) != runs {
 				t.Error("there is a run")
@@ -627,7 +630,7 @@ func TestPersonOvertakenAtTheLastMoment(t *testing.T) {
 			w.r.Close()
 			o, once := w.o, sync.Once{}
 			o.Resources = func(*directory.Tenant) (pull.Resources, error) {
-				return groupHook{func() { once.Do(func() { test.act(w) }) }}, nil
+				return groupHook{before: func() { once.Do(func() { test.act(w) }) }}, nil
 			}
 			w.r = pull.New(o)
 			provisioned, err := w.person(10)
@@ -645,15 +648,14 @@ func TestPersonOvertakenAtTheLastMoment(t *testing.T) {
 }
 
 // groupHook makes resources of groups after a hook was called: before the transaction that makes the group.
-type groupHook struct{ before func() }
-
-func (h groupHook) User(before *directory.User, o directory.Overrides) (directory.UserInput, error) {
-	return forms{}.User(before, o)
+type groupHook struct {
+	forms
+	before func()
 }
 
 func (h groupHook) Group(displayName, externalID string) directory.GroupInput {
 	h.before()
-	return forms{}.Group(displayName, externalID)
+	return h.forms.Group(displayName, externalID)
 }
 
 // TestPersonOnceAtATime: who signs in in many tabs is one, and others are not held up.
@@ -682,6 +684,10 @@ func TestPersonOnceAtATime(t *testing.T) {
 		synctest.Wait()
 		if n := w.src.Calls(pulltest.OpConfirm); n != 1 {
 			t.Errorf("asked for %d times", n)
+		}
+		// Who reaches less far does not learn what the others do.
+		if provisioned, err := w.r.Person(w.ctx, directory.Actor{Role: directory.RoleEnvironment}, w.tenant, pulltest.ID(10)); provisioned || directory.KindOf(err) != directory.NotFound {
+			t.Errorf("beyond reach: provisioned %t, error %v", provisioned, err)
 		}
 		w.pulls(11)
 		close(release)
@@ -763,6 +769,9 @@ func (w *world) group(n int) int {
 func TestPersonTakesNoLongerThanItMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := pushed(t, 3)
+		w.r.Close()
+		w.o.Settings = pull.Settings{}
+		w.r = pull.New(w.o)
 		w.hire(10, 1)
 		w.src.Hook(func(c pulltest.Call) {
 			if c.Op == pulltest.OpDirect && c.When == pulltest.After {
@@ -837,6 +846,9 @@ func TestPersonOfSeveralEnvironments(t *testing.T) {
 	if w.users() != users+1 {
 		t.Errorf("%d users more", w.users()-users)
 	}
+	if a, b := w.runs(w.env)[0].Requests, w.runs(second)[0].Requests; a == 0 || b != 0 {
+		t.Errorf("the first run has paid %d requests, the second %d", a, b)
+	}
 	for _, test := range []struct {
 		name   string
 		env    directory.ID
@@ -859,6 +871,93 @@ func TestPersonOfSeveralEnvironments(t *testing.T) {
 	}
 }
 
+// TestPersonOfAnEnvironmentThatFails: one environment does not keep a person out of the others.
+func TestPersonOfAnEnvironmentThatFails(t *testing.T) {
+	yes := true
+	for first := range 2 {
+		t.Run(fmt.Sprint(first), func(t *testing.T) {
+			w := pushed(t, 3)
+			w.group(2)
+			w.people(2, 20, 20)
+			envs := []directory.ID{w.env, w.newEnv("Second", w.tenant, 2)}
+			w.settleEnv(envs[1])
+			w.hire(10, 1, 2)
+			w.src.Hook(func(c pulltest.Call) {
+				if c.Op == pulltest.OpPerson && c.When == pulltest.After {
+					w.integrate(envs[first], directory.IntegrationInput{Paused: &yes})
+				}
+			})
+			w.pulls(10)
+			if w.hasAccess(10, envs[first]) || !w.hasAccess(10, envs[1-first]) {
+				t.Errorf("access to the one that was paused %t, to the other %t", w.hasAccess(10, envs[first]), w.hasAccess(10, envs[1-first]))
+			}
+			if w.lines.count("not by every run") != 1 {
+				t.Errorf("nobody is told:\n%s", w.lines)
+			}
+		})
+	}
+}
+
+// TestPersonAndAGroupThatPushDeleted: another environment lets the person in. Push has to bring the group back.
+func TestPersonAndAGroupThatPushDeleted(t *testing.T) {
+	for _, nested := range []bool{false, true} {
+		t.Run(fmt.Sprint("nested ", nested), func(t *testing.T) {
+			w := pushed(t, 3)
+			w.group(2)
+			w.people(2, 20, 20)
+			second := w.newEnv("Second", w.tenant, 2)
+			w.integrate(second, directory.IntegrationInput{Transitive: &nested})
+			w.settleEnv(second)
+			if err := w.svc.DeleteGroup(w.ctx, push, w.tenant, w.groupOf(2), nil); err != nil {
+				t.Fatal(err)
+			}
+			if nested {
+				w.dir.Nest(pulltest.GroupID(2), pulltest.GroupID(1))
+				w.hire(10, 1)
+			} else {
+				w.hire(10, 1, 2)
+			}
+			w.pulls(10)
+			if !w.hasAccess(10, w.env) || w.hasAccess(10, second) || !w.groupOf(2).IsZero() {
+				t.Errorf("access to the first %t, to the second %t, group %v", w.hasAccess(10, w.env), w.hasAccess(10, second), w.groupOf(2))
+			}
+		})
+	}
+}
+
+// TestPersonPlanIsKeptFirst: while the transaction makes the person, the run and its plan are there for all to see.
+func TestPersonPlanIsKeptFirst(t *testing.T) {
+	w := pushed(t, 3)
+	w.hire(10, 1)
+	w.r.Close()
+	o, looked := w.o, 0
+	o.Resources = func(*directory.Tenant) (pull.Resources, error) {
+		return userHook{before: func() {
+			looked++
+			run := w.runs(w.env)[0]
+			if items := w.items(run); run.State != directory.RunRunning || run.Trigger != pull.TriggerSignIn || len(items) != 1 || items[0].Outcome != directory.OutcomePlanned {
+				t.Errorf("run %+v, items %+v", run, items)
+			}
+		}}, nil
+	}
+	w.r = pull.New(o)
+	w.pulls(10)
+	if looked != 1 {
+		t.Errorf("looked %d times", looked)
+	}
+}
+
+// userHook makes resources of users after a hook was called: within the transaction.
+type userHook struct {
+	forms
+	before func()
+}
+
+func (h userHook) User(before *directory.User, o directory.Overrides) (directory.UserInput, error) {
+	h.before()
+	return h.forms.User(before, o)
+}
+
 // TestPersonByAnAdministrator: who may ask, for what, and what is told to those who may not.
 func TestPersonByAnAdministrator(t *testing.T) {
 	w := pushed(t, 3)
@@ -870,20 +969,26 @@ func TestPersonByAnAdministrator(t *testing.T) {
 	for n := 10; n <= 12; n++ {
 		w.hire(n, 1, 2)
 	}
-	for _, role := range []directory.Role{directory.RoleNone, directory.RoleUser, directory.RolePartner, directory.RoleDirectory} {
+	for _, role := range []directory.Role{directory.RoleNone, directory.RoleUser, directory.RoleDirectory} {
 		by := directory.Actor{Role: role, Channel: "console", Reach: &directory.Reach{Environments: []directory.ID{w.env}}}
 		if provisioned, err := w.r.Person(w.ctx, by, w.tenant, pulltest.ID(10)); provisioned || directory.KindOf(err) != directory.Forbidden {
 			t.Errorf("%s: provisioned %t, error %v", role, provisioned, err)
 		}
 	}
+	partner := directory.Actor{Role: directory.RolePartner, Channel: "console", Reach: &directory.Reach{Organizations: []directory.ID{w.org}}}
+	if provisioned, err := w.r.Person(w.ctx, partner, w.tenant, pulltest.ID(10)); provisioned || directory.KindOf(err) != directory.Forbidden {
+		t.Errorf("a partner who sees the environments: provisioned %t, error %v", provisioned, err)
+	}
+	partner.Reach.Environments = []directory.ID{w.env}
 	_, unknown := w.r.Person(w.ctx, admin(w.env), w.newID(), pulltest.ID(10))
 	if directory.KindOf(unknown) != directory.NotFound {
 		t.Errorf("a tenant that is not there: %v", unknown)
 	}
-	for name, by := range map[string]directory.Actor{"of another tenant": admin(w.env), "without reach": {Role: directory.RoleEnvironment}} {
-		tenant := berg
-		if by.Reach == nil {
-			tenant = w.tenant
+	for name, by := range map[string]directory.Actor{"of another tenant": admin(w.env), "without reach": {Role: directory.RoleEnvironment},
+		"a partner of somebody else": {Role: directory.RolePartner, Reach: &directory.Reach{Organizations: []directory.ID{w.newID()}}}} {
+		tenant := w.tenant
+		if name == "of another tenant" {
+			tenant = berg
 		}
 		for _, n := range []int{1, 10} { // known or not
 			if provisioned, err := w.r.Person(w.ctx, by, tenant, pulltest.ID(n)); provisioned || err == nil || err.Error() != unknown.Error() {
@@ -901,6 +1006,9 @@ func TestPersonByAnAdministrator(t *testing.T) {
 	run := w.runs(second)[0]
 	if items := w.items(run); run.Trigger != directory.TriggerManual || run.Actor.ID != "admin" || items[0].Reason != "in a Group to Sync, and not known" {
 		t.Errorf("run %+v, items %+v", run, items)
+	}
+	if provisioned, err := w.r.Person(w.ctx, partner, w.tenant, pulltest.ID(12)); !provisioned || err != nil || !w.hasAccess(12, w.env) || w.hasAccess(12, second) {
+		t.Errorf("by a partner who is the administrator of one: provisioned %t, error %v", provisioned, err)
 	}
 	// An operator reaches all of them.
 	if provisioned, err := w.r.Person(w.ctx, operator, w.tenant, pulltest.ID(11)); !provisioned || err != nil || !w.hasAccess(11, w.env) || !w.hasAccess(11, second) {
@@ -930,11 +1038,16 @@ func TestRunsBeyondReach(t *testing.T) {
 			t.Errorf("%s beyond reach: %v; of what is not there: %v", name, err, missing[name])
 		}
 	}
-	for _, role := range []directory.Role{directory.RoleNone, directory.RoleUser, directory.RolePartner, directory.RoleDirectory, directory.RoleSystem} {
+	for _, role := range []directory.Role{directory.RoleNone, directory.RoleUser, directory.RoleDirectory, directory.RoleSystem} {
 		for name, err := range calls(directory.Actor{Role: role, Reach: &directory.Reach{Environments: []directory.ID{w.env}}}, w.env, run.ID, run.Hash) {
 			if directory.KindOf(err) != directory.Forbidden {
 				t.Errorf("%s as %q: %v", name, role, err)
 			}
+		}
+	}
+	for name, err := range calls(directory.Actor{Role: directory.RolePartner, Reach: &directory.Reach{Organizations: []directory.ID{w.org}}}, w.env, run.ID, run.Hash) {
+		if directory.KindOf(err) != directory.Forbidden {
+			t.Errorf("%s as a partner who may see the environment: %v", name, err)
 		}
 	}
 	if got := must(w.r.Show(w.ctx, run.ID)); got.State != directory.RunQuarantined {

@@ -44,6 +44,7 @@ type Options struct {
 type Settings struct {
 	Interval    time.Duration // between the runs of an environment; default 15 min, each 10 % more or less
 	Deadline    time.Duration // of one run, below the interval; default 10 min
+	Person      time.Duration // of the pull of one person, for which somebody waits; default 10 s
 	SilentAfter time.Duration // push is silent when no request of it was seen for that long; default 2 h, three of Entra's cycles
 	Keep        time.Duration // of the history; default 90 days
 	Tenants     int           // that are pulled at the same time; default 4
@@ -56,6 +57,7 @@ const MaxBackoff = time.Hour
 func (s Settings) orDefaults() Settings {
 	s.Interval = cmp.Or(s.Interval, 15*time.Minute)
 	s.Deadline = cmp.Or(s.Deadline, s.Interval*2/3)
+	s.Person = cmp.Or(s.Person, 10*time.Second)
 	s.SilentAfter = cmp.Or(s.SilentAfter, 2*time.Hour)
 	s.Keep = cmp.Or(s.Keep, 90*24*time.Hour)
 	s.Tenants = cmp.Or(s.Tenants, 4)
@@ -172,10 +174,7 @@ func (r *Reconciler) Sync(ctx context.Context, by directory.Actor, environment d
 	if o.Restore && by.Role != directory.RoleOperator {
 		return nil, forbidden(directory.RoleOperator)
 	}
-	if err := mayEnvironment(by, environment); err != nil {
-		return nil, err
-	}
-	if err := r.mayRun(ctx, environment, o); err != nil {
+	if err := r.mayRun(ctx, by, environment, o); err != nil {
 		return nil, err
 	}
 	return r.begin(by, environment, directory.TriggerManual, o)
@@ -206,16 +205,15 @@ func (r *Reconciler) begin(by directory.Actor, environment directory.ID, trigger
 }
 
 // mayRun says why a run asked for by a person cannot begin.
-func (r *Reconciler) mayRun(ctx context.Context, environment directory.ID, o SyncOptions) error {
-	if r.Connect == nil {
-		return errNoReader
-	}
+func (r *Reconciler) mayRun(ctx context.Context, by directory.Actor, environment directory.ID, o SyncOptions) error {
 	return r.Service.View(ctx, func(sn *directory.Snapshot) error {
-		env, err := sn.Environment(environment)
+		env, err := sn.MayEnvironment(by, environment)
 		if err != nil {
 			return err
 		}
 		switch in := env.Integration; {
+		case r.Connect == nil:
+			return errNoReader
 		case !setUp(in):
 			return &directory.Error{Kind: directory.Invalid, Field: "environment", Detail: "External users integration of this environment is not set up: it needs a tenant and Groups to Sync"}
 		case in.Paused && !o.Preview:
@@ -242,31 +240,28 @@ func mayAsk(waits map[directory.ID]time.Time, tenant directory.ID) error {
 	return &directory.Error{Kind: directory.RateLimited, Detail: "Microsoft Graph asked to wait until " + until.Format(time.RFC3339)}
 }
 
-// mayEnvironment refuses an actor who may not ask for a pull of an environment. One beyond the reach of an
-// administrator is not found.
-func mayEnvironment(by directory.Actor, environment directory.ID) error {
-	switch by.Role {
-	case directory.RoleOperator:
-		return nil
-	case directory.RoleEnvironment:
-		if by.Reach != nil && slices.Contains(by.Reach.Environments, environment) {
-			return nil
+// mayDecide returns a run that an actor may decide about: one of an environment that it may pull. Any other is not there
+// for an administrator.
+func (r *Reconciler) mayDecide(ctx context.Context, by directory.Actor, id directory.ID) (*directory.Run, error) {
+	run, found := r.Show(ctx, id)
+	if found != nil && directory.KindOf(found) != directory.NotFound {
+		return nil, found
+	}
+	err := r.Service.View(ctx, func(sn *directory.Snapshot) error {
+		var environment directory.ID // of none, where there is no such run
+		if found == nil {
+			environment = run.EnvironmentID
 		}
-		return &directory.Error{Kind: directory.NotFound, Detail: "environment not found"}
+		_, err := sn.MayEnvironment(by, environment)
+		return err
+	})
+	switch {
+	case directory.KindOf(err) == directory.NotFound:
+		return nil, &directory.Error{Kind: directory.NotFound, Detail: "run not found"}
+	case err != nil:
+		return nil, err
 	}
-	return forbidden(directory.RoleEnvironment)
-}
-
-// mayDecide refuses an actor who may not decide about a run; err is that of looking for it. One beyond the reach of an
-// administrator is as one that is not there.
-func mayDecide(by directory.Actor, run *directory.Run, err error) error {
-	if by.Role != directory.RoleOperator && by.Role != directory.RoleEnvironment {
-		return forbidden(directory.RoleEnvironment)
-	}
-	if err == nil && mayEnvironment(by, run.EnvironmentID) != nil {
-		err = &directory.Error{Kind: directory.NotFound, Detail: "run not found"}
-	}
-	return err
+	return run, nil
 }
 
 func forbidden(needs directory.Role) error {
@@ -356,8 +351,8 @@ func (r *Reconciler) Wait(ctx context.Context, id directory.ID) (*directory.Run,
 //
 // Errors: Forbidden; NotFound, also beyond the reach of by; Conflict when it is not under way.
 func (r *Reconciler) Cancel(ctx context.Context, by directory.Actor, id directory.ID) (*directory.Run, error) {
-	run, err := r.Show(ctx, id)
-	if err := mayDecide(by, run, err); err != nil {
+	run, err := r.mayDecide(ctx, by, id)
+	if err != nil {
 		return nil, err
 	}
 	a := r.find(id)
@@ -376,11 +371,11 @@ func (r *Reconciler) Cancel(ctx context.Context, by directory.Actor, id director
 // nothing when what it finds is no longer what was approved. Errors: those of Sync, and then nothing
 // is approved; those of directory.Service.AllowRun.
 func (r *Reconciler) Allow(ctx context.Context, by directory.Actor, id directory.ID, hash, reason string) (*directory.Run, error) {
-	run, err := r.kept(ctx, id)
-	if err := mayDecide(by, run, err); err != nil {
+	run, err := r.mayDecide(ctx, by, id)
+	if err != nil {
 		return nil, err
 	}
-	if err := r.mayRun(ctx, run.EnvironmentID, SyncOptions{}); err != nil {
+	if err := r.mayRun(ctx, by, run.EnvironmentID, SyncOptions{}); err != nil {
 		return nil, err
 	}
 	if run, err = r.Service.AllowRun(ctx, by, id, hash, reason); err != nil {
@@ -391,8 +386,7 @@ func (r *Reconciler) Allow(ctx context.Context, by directory.Actor, id directory
 
 // Discard drops the plan of a quarantined run.
 func (r *Reconciler) Discard(ctx context.Context, by directory.Actor, id directory.ID, reason string) (*directory.Run, error) {
-	run, err := r.kept(ctx, id)
-	if err := mayDecide(by, run, err); err != nil {
+	if _, err := r.mayDecide(ctx, by, id); err != nil {
 		return nil, err
 	}
 	return r.Service.DiscardRun(ctx, by, id, reason)

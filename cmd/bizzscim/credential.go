@@ -14,7 +14,16 @@ import (
 )
 
 func (p *program) credentialCommand() *cli.Command {
-	set := p.command("set", "TENANT", "set what the application that synchronizes proves itself with", p.setCredential,
+	purpose := func(value string) cli.Flag {
+		return &cli.StringFlag{Name: "for", Usage: "`APPLICATION` that it is of: graph (synchronizes) or sign-in (signs people in)", Value: value,
+			Validator: func(s string) error {
+				if s != "graph" && s != "sign-in" {
+					return fmt.Errorf("a credential is for graph or sign-in, not %q", s)
+				}
+				return nil
+			}}
+	}
+	set := p.command("set", "TENANT", "set what an application of a tenant proves itself with", p.setCredential, purpose("graph"),
 		&cli.StringFlag{Name: "client-id", Usage: "Application (client) `ID` in Entra (default: as it was)"},
 		&cli.StringFlag{Name: "secret-file", Usage: "`FILE` with the Value of a client secret; -: from the standard input"},
 		&cli.StringFlag{Name: "certificate", Usage: "`FILE` with a certificate and its RSA private key, in PEM; -: from the standard input"},
@@ -23,19 +32,20 @@ func (p *program) credentialCommand() *cli.Command {
 	set.Description = "A secret is read from a file or the standard input, never from the command line, and is kept sealed.\n\n" +
 		"Examples:\n  bizzscim tenant credential set fjord --client-id 3f2a… --secret-file - --expires 2027-06-30 < secret.txt\n" +
 		"  bizzscim tenant credential set fjord --certificate graph.pem\n" +
-		"  bizzscim tenant credential set fjord --token-file /var/run/secrets/azure/tokens/azure-identity-token"
-	return family("credential", "credentials of the application that synchronizes (Microsoft Graph)", set,
+		"  bizzscim tenant credential set fjord --token-file /var/run/secrets/azure/tokens/azure-identity-token\n" +
+		"  bizzscim tenant credential set fjord --for sign-in --client-id 9c41… --secret-file -"
+	return family("credential", "credentials of the applications that synchronize (Microsoft Graph) and sign people in", set,
 		p.command("test", "TENANT", "try everything that a pull needs; exit code 1 when something is missing", p.testCredential),
-		p.command("show", "TENANT", "show the credential of a tenant, without the secret", p.showCredential),
+		p.command("show", "TENANT", "show the credentials of a tenant, without the secrets", p.showCredential, purpose("")),
 		p.command("list", "", "list the credentials of all tenants", p.listCredentials),
-		p.command("remove", "TENANT", "remove the credential of a tenant: its environments are not pulled any more", p.removeCredential))
+		p.command("remove", "TENANT", "remove a credential of a tenant: its environments are not pulled, or its people not signed in any more", p.removeCredential, purpose("graph")))
 }
 
 // maxCredential bounds what is read of a file with a secret, in bytes.
 const maxCredential = 1 << 20
 
 func (p *program) setCredential(ctx context.Context, cmd *cli.Command) error {
-	in := app.CredentialInput{Tenant: cmd.Args().First(), ClientID: cmd.String("client-id"), Expires: cmd.String("expires")}
+	in := app.CredentialInput{Tenant: cmd.Args().First(), For: cmd.String("for"), ClientID: cmd.String("client-id"), Expires: cmd.String("expires")}
 	given := 0
 	for _, f := range []string{"secret-file", "certificate", "token-file"} {
 		if cmd.IsSet(f) {
@@ -66,7 +76,12 @@ func (p *program) setCredential(ctx context.Context, cmd *cli.Command) error {
 		fmt.Fprintln(p.stderr, "warning:", clean(c.Warning))
 	}
 	return p.print(cmd, c, func(w io.Writer) {
-		fmt.Fprintf(w, "set the %s of tenant %s\nnext: bizzscim tenant credential test %s\n", kindText(c.Kind), c.Tenant.Name, c.Tenant.Name)
+		fmt.Fprintf(w, "set the %s of tenant %s%s\n", kindText(c.Kind), c.Tenant.Name, ofSignIn(c))
+		if c.Name == "graph" {
+			fmt.Fprintf(w, "next: bizzscim tenant credential test %s\n", c.Tenant.Name)
+			return
+		}
+		fmt.Fprintf(w, "next: register the URIs of bizzscim tenant show %s in Entra, and sign in\n", c.Tenant.Name)
 	})
 }
 
@@ -99,6 +114,14 @@ func (p *program) readSecret(cmd *cli.Command, name string) (string, error) {
 	return string(text), nil
 }
 
+// ofSignIn tells the credential of the sign-in from the other one.
+func ofSignIn(c app.Credential) string {
+	if c.Name == "sign-in" {
+		return " for its sign-in"
+	}
+	return ""
+}
+
 func kindText(kind string) string {
 	switch kind {
 	case "secret":
@@ -110,33 +133,42 @@ func kindText(kind string) string {
 }
 
 func (p *program) showCredential(ctx context.Context, cmd *cli.Command) error {
-	list, err := call(ctx, p, cmd, app.CredentialList, app.CredentialFilter{Tenant: cmd.Args().First()})
+	list, err := call(ctx, p, cmd, app.CredentialList, app.CredentialFilter{Tenant: cmd.Args().First(), For: cmd.String("for")})
 	if err != nil {
 		return err
 	}
-	c := list.Items[0]
-	return p.print(cmd, c, func(w io.Writer) {
-		t := newTable(w)
-		t.row("tenant", c.Tenant)
-		t.row("client id", c.ClientID)
-		t.row("kind", kindText(c.Kind))
-		switch c.Kind {
-		case "secret":
-			t.row("begins with", c.Hint)
-		case "certificate":
-			t.row("thumbprint", c.Hint)
-		default:
-			t.row("token file", c.TokenFile)
-		}
-		t.row("state", c.State)
-		t.row("expires", c.Expires)
-		t.row("set", c.Created)
-		t.row("by", c.CreatedBy)
-		t.flush()
-		if c.Warning != "" {
-			fmt.Fprintln(w, "warning:", clean(c.Warning))
+	return p.print(cmd, list.Items, func(w io.Writer) {
+		for i, c := range list.Items {
+			if i > 0 {
+				fmt.Fprintln(w)
+			}
+			writeCredential(w, c)
 		}
 	})
+}
+
+func writeCredential(w io.Writer, c app.Credential) {
+	t := newTable(w)
+	t.row("tenant", c.Tenant)
+	t.row("for", c.Name)
+	t.row("client id", c.ClientID)
+	t.row("kind", kindText(c.Kind))
+	switch c.Kind {
+	case "secret":
+		t.row("begins with", c.Hint)
+	case "certificate":
+		t.row("thumbprint", c.Hint)
+	default:
+		t.row("token file", c.TokenFile)
+	}
+	t.row("state", c.State)
+	t.row("expires", c.Expires)
+	t.row("set", c.Created)
+	t.row("by", c.CreatedBy)
+	t.flush()
+	if c.Warning != "" {
+		fmt.Fprintln(w, "warning:", clean(c.Warning))
+	}
 }
 
 func (p *program) listCredentials(ctx context.Context, cmd *cli.Command) error {
@@ -154,9 +186,9 @@ func (p *program) listCredentials(ctx context.Context, cmd *cli.Command) error {
 }
 
 func writeCredentials(w io.Writer, list []app.Credential) {
-	t := newTable(w, "tenant", "credential", "state", "expires", "client id", "set")
+	t := newTable(w, "tenant", "for", "credential", "state", "expires", "client id", "set")
 	for _, c := range list {
-		t.row(c.Tenant, kindText(c.Kind), c.State, c.Expires, c.ClientID, c.Created)
+		t.row(c.Tenant, c.Name, kindText(c.Kind), c.State, c.Expires, c.ClientID, c.Created)
 	}
 	t.flush()
 	for _, c := range list {
@@ -197,12 +229,12 @@ func (p *program) testCredential(ctx context.Context, cmd *cli.Command) error {
 }
 
 func (p *program) removeCredential(ctx context.Context, cmd *cli.Command) error {
-	c, err := call(ctx, p, cmd, app.CredentialRemove, app.RefInput{Ref: cmd.Args().First()})
+	c, err := call(ctx, p, cmd, app.CredentialRemove, app.CredentialRef{Ref: cmd.Args().First(), For: cmd.String("for")})
 	if err != nil {
 		return err
 	}
 	return p.print(cmd, c, func(w io.Writer) {
-		fmt.Fprintf(w, "removed the %s of tenant %s; end it in Entra as well\n", kindText(c.Kind), c.Tenant.Name)
+		fmt.Fprintf(w, "removed the %s of tenant %s%s; end it in Entra as well\n", kindText(c.Kind), c.Tenant.Name, ofSignIn(c))
 	})
 }
 
@@ -224,7 +256,8 @@ func (p *program) rotateSecrets(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	return p.print(cmd, out, func(w io.Writer) {
-		fmt.Fprintf(w, "key %s seals now; %s sealed again\n", out.KeyID, plural(out.Resealed, "credential"))
+		fmt.Fprintf(w, "key %s seals now; %s, %s and %s sealed again\n", out.KeyID, plural(out.Resealed, "credential"),
+			plural(out.SecondFactors, "second factor"), plural(out.SigningKeys, "signing key"))
 		if out.KeyFile == "" {
 			return
 		}

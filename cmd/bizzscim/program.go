@@ -90,6 +90,7 @@ func (p *program) root() *cli.Command {
 			p.organizationCommand(), p.environmentCommand(), p.tenantCommand(), p.tokenCommand(), p.clientCommand(),
 			p.userCommand(), p.accountCommand(), p.groupCommand(), p.accessCommand(), p.logCommand(), p.auditCommand(),
 			p.syncCommand(), p.runsCommand(), p.runCommand(), p.pullCommand(), p.secretsCommand(),
+			p.operatorCommand(), p.roleCommand(), p.sessionCommand(), p.keysCommand(),
 			p.configCommand(), p.healthCommand(), p.versionCommand(),
 		},
 		EnableShellCompletion: true,

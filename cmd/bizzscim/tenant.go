@@ -36,7 +36,13 @@ func (p *program) tenantCommand() *cli.Command {
 			&cli.StringFlag{Name: "login-url", Usage: "`URL` of the authority, of a custom cloud alone"},
 			&cli.StringFlag{Name: "graph-url", Usage: "`URL` of Graph with the version, of a custom cloud alone"},
 			&cli.StringFlag{Name: "client-id", Usage: "Application (client) `ID` of the application that synchronizes"},
-			&cli.StringFlag{Name: "graph-user-name", Usage: "the pull makes userName from `PROPERTY` userPrincipalName or mail, as the push does"})...))
+			&cli.StringFlag{Name: "graph-user-name", Usage: "the pull makes userName from `PROPERTY` userPrincipalName or mail, as the push does"},
+			&cli.StringFlag{Name: "sign-in-client-id", Usage: "Application (client) `ID` of the application that signs people in; empty: nobody signs in"},
+			&cli.StringFlag{Name: "sign-in-label", Usage: "`NAME` that people know the organization as (default: the tenant's)"},
+			&cli.StringFlag{Name: "sign-in-prompt", Usage: "`PROMPT` of the directory: login (credentials each time), select_account, or empty: as it sees fit"},
+			&cli.StringFlag{Name: "sign-in-domain-hint", Usage: "`DOMAIN` that skips the directory's own choice of where to sign in"},
+			&cli.StringFlag{Name: "sign-in-contact", Usage: "`WHOM` people ask: an address, a phone number, a sentence"},
+			&cli.StringFlag{Name: "sign-in-password-url", Usage: "`URL` where people change their password (default: Microsoft's)"})...))
 }
 
 func (p *program) createTenant(ctx context.Context, cmd *cli.Command) error {
@@ -99,10 +105,26 @@ func writeTenant(w io.Writer, x app.Tenant) {
 	t.row("client id of the pull", x.Graph.ClientID)
 	t.row("credential of the pull", credentialText(x.Credential))
 	t.row("userName of the pull", x.Graph.UserName)
+	t.row("client id of the sign-in", x.SignIn.ClientID)
+	t.row("credential of the sign-in", credentialText(x.SignInCredential))
+	t.row("redirect URI to register", x.SignIn.RedirectURI)
+	t.row("logout URL to register", x.SignIn.LogoutURL)
+	t.row("name of the organization", orText(x.SignIn.Label, "as the tenant"))
+	t.row("prompt of the sign-in", orText(x.SignIn.Prompt, "as the directory sees fit"))
+	t.row("domain hint", x.SignIn.DomainHint)
+	t.row("whom people ask", x.SignIn.Contact)
+	t.row("where passwords are changed", orText(x.SignIn.PasswordURL, "at Microsoft"))
 	t.row("users", x.Users)
 	t.row("groups", x.Groups)
 	t.row("created", x.Created)
 	t.flush()
+}
+
+func orText(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
 }
 
 func credentialText(c *app.Credential) string {
@@ -135,7 +157,10 @@ func (p *program) setTenant(ctx context.Context, cmd *cli.Command) error {
 		RemoveExtensions:  cmd.StringSlice("remove-extension"),
 		Graph: app.GraphChange{Cloud: ifSet(cmd, "cloud", cmd.String("cloud")), LoginURL: ifSet(cmd, "login-url", cmd.String("login-url")),
 			GraphURL: ifSet(cmd, "graph-url", cmd.String("graph-url")), ClientID: ifSet(cmd, "client-id", cmd.String("client-id")),
-			UserName: ifSet(cmd, "graph-user-name", cmd.String("graph-user-name"))}}
+			UserName: ifSet(cmd, "graph-user-name", cmd.String("graph-user-name"))},
+		SignIn: app.SignInChange{ClientID: ifSet(cmd, "sign-in-client-id", cmd.String("sign-in-client-id")), Label: ifSet(cmd, "sign-in-label", cmd.String("sign-in-label")),
+			Prompt: ifSet(cmd, "sign-in-prompt", cmd.String("sign-in-prompt")), DomainHint: ifSet(cmd, "sign-in-domain-hint", cmd.String("sign-in-domain-hint")),
+			Contact: ifSet(cmd, "sign-in-contact", cmd.String("sign-in-contact")), PasswordURL: ifSet(cmd, "sign-in-password-url", cmd.String("sign-in-password-url"))}}
 	for _, name := range cmd.StringSlice("extension") {
 		doc, err := os.ReadFile(name)
 		if err != nil {

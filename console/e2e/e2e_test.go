@@ -195,8 +195,6 @@ func (w *world) connect(ctx context.Context) {
 		w.must(w.tenant.AddMember(group.ID, p.ID))
 		w.people[name] = p
 	}
-	w.people["Stranger"] = w.tenant.Hire(entrasim.Person{GivenName: "Sigrid", Surname: "Dahl"})
-
 	w.environment, err = svc.CreateEnvironment(ctx, operator, org.ID, "Production")
 	w.must(err)
 	on := true
@@ -218,7 +216,7 @@ func (w *world) push(ctx context.Context) {
 	_, err := w.app.Service().CreateToken(ctx, operator, w.ours.ID, directory.NewToken{Name: "Entra", Hash: secret.Hash, Hint: secret.Hint})
 	w.must(err)
 	w.token = secret.Text
-	p, err := entrasim.NewProvisioner(w.tenant, entrasim.ProvisionerOptions{Base: w.app.URL() + "/scim/fjord/v2", Token: w.token, ObjectIDAsExternalID: true})
+	p, err := entrasim.NewProvisioner(w.tenant, entrasim.ProvisionerOptions{Base: w.app.URL() + "/scim/fjord/v2", Token: w.token, ObjectIDAsExternalID: true, SyncAll: true})
 	w.must(err)
 	defer p.Close()
 	if s, err := p.Cycle(ctx); err != nil || s.Failed > 0 {
@@ -231,12 +229,14 @@ func (w *world) push(ctx context.Context) {
 			if err != nil {
 				return err
 			}
-			if len(ids) == 1 {
-				w.scimIDs[name] = ids[0].String()
+			if len(ids) != 1 {
+				w.t.Fatalf("%s is there %d times", name, len(ids))
 			}
+			w.scimIDs[name] = ids[0].String()
 		}
 		return nil
 	}))
+	w.people["Stranger"] = w.tenant.Hire(entrasim.Person{GivenName: "Sigrid", Surname: "Dahl"}) // whom nobody has pushed
 }
 
 // describe tells a scenario what there is.
@@ -251,7 +251,7 @@ func (w *world) describe(chromium string) string {
 		people[name] = person{p.UserPrincipalName, p.DisplayName, w.scimIDs[name]}
 	}
 	text, err := json.Marshal(map[string]any{"chromium": chromium, "base": w.app.URL(), "scim": w.app.URL() + "/scim/fjord/v2", "token": w.token,
-		"login": w.graph.LoginURL(), "domain": w.tenant.Domain(), "environment": w.environment.ID.String(), "setup": w.setup, "people": people,
+		"login": w.graph.LoginURL(), "directory": w.tenant.ID(), "domain": w.tenant.Domain(), "environment": w.environment.ID.String(), "setup": w.setup, "people": people,
 		"shots": os.Getenv("E2E_SHOTS")})
 	w.must(err)
 	return string(text)

@@ -41,6 +41,7 @@ function watch() {
   let spoken = Infinity; // seconds left when the dialog spoke last
   let dismissed = false;
   let leaving = false;
+  let patient = false; // waits whether a new session takes the place of the one that was replaced
   let dirty = false;
   let asking = null;
   let source = null;
@@ -102,9 +103,11 @@ function watch() {
         const answer = await fetch("/auth/session", { cache: "no-store", credentials: "same-origin", headers: { Accept: "application/json" } });
         if (answer.status === 401) {
           const problem = await answer.json().catch(() => ({}));
+          if (problem.reason === "replaced" && !patient) return hold();
           return leave(problem.reason && problem.reason !== "unknown" ? problem.reason : reason || "unknown");
         }
         if (!answer.ok) throw new Error(String(answer.status));
+        patient = false;
         const now = await answer.json();
         if (now.accountId !== page.account) return location.reload(); // somebody else has signed in in another tab
         take(now.session.expiresAt, now.serverTime, now.session.created);
@@ -117,12 +120,20 @@ function watch() {
     return asking;
   }
 
+  // hold gives the new cookie time to arrive: the server tells the open pages of a browser before that browser has
+  // the answer to its new sign-in.
+  function hold() {
+    patient = true;
+    setTimeout(() => ask("replaced"), 3_000);
+  }
+
   function take(expiresAt, serverTime, createdAt) {
     const before = expires;
     expires = Date.parse(expiresAt);
     offset = Date.parse(serverTime) - Date.now();
     if (createdAt) created = Date.parse(createdAt);
     else if (expires !== before) ask();
+    if (expires !== before) channel?.postMessage({ expires }); // the other tabs ask for themselves
     show();
   }
 
@@ -145,8 +156,9 @@ function watch() {
     source.addEventListener("ended", (event) => {
       source.close();
       const { reason } = JSON.parse(event.data);
-      // Another tab may have signed in again meanwhile: the server knows.
-      ask(reason).then(() => leaving || again());
+      if (reason === "replaced") hold();
+      else ask(reason); // another tab may have signed in again meanwhile: the server knows
+      setTimeout(() => leaving || listen(), 5_000);
     });
     source.addEventListener("error", () => {
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
@@ -160,7 +172,7 @@ function watch() {
   }
 
   channel?.addEventListener("message", (event) => {
-    if (event.data.ended) ask(event.data.ended);
+    if (event.data.ended && event.data.ended !== "replaced") ask(event.data.ended);
     else if (event.data.expires !== expires) ask();
   });
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && ask());

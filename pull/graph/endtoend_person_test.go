@@ -39,7 +39,7 @@ func newDoor(t *testing.T) *door {
 	d := &door{office: o, r: pull.New(pull.Options{Service: o.service(), Connect: graph.ConnectAtOnce, Roots: roots, Now: o.clock.now, NewID: app.NewID,
 		Open:      func(*directory.Credential) ([]byte, error) { return []byte(o.secret), nil },
 		Resources: func(t *directory.Tenant) (pull.Resources, error) { return scim.NewResources(t) },
-		Log:       slog.New(slog.DiscardHandler)})}
+		Log:       slog.New(slog.DiscardHandler), Settings: pull.Settings{Person: time.Hour}})}
 	t.Cleanup(d.r.Close)
 	d.none(t, "11111111-2222-4333-8444-555555555555") // nobody; and from now on runs of the server are none that were interrupted
 	return d
