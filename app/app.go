@@ -166,6 +166,7 @@ func New(c Config, o Options) (*App, error) {
 		a.metrics = newMetrics(o.Version, a.store.Stats, func() bool { return a.ready(context.Background()) == "" })
 		a.metrics.watchPull(a.pull, a.service, a.options.Now)
 	}
+	a.admin.local, a.admin.keys = a.signIn.local, a.signIn.assertions
 	a.handler = &edge{next: a.routes(), log: a.log, now: o.Now, proxies: a.proxies, metrics: a.metrics,
 		headerBytes: l.HeaderBytes, headerCount: l.HeaderCount, https: strings.HasPrefix(c.BaseURL, "https:")}
 	return a, nil

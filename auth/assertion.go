@@ -69,7 +69,7 @@ func NewAssertions(c AssertionsConfig) *Assertions {
 }
 
 // Sign makes the assertion of a principal for an upstream: a JWS in compact form (RFC 7515). Errors:
-// Forbidden when the principal has no active access to the upstream's environment.
+// Forbidden when the principal has no active access to the upstream's environment; a role is no access.
 func (a *Assertions) Sign(ctx context.Context, u Upstream, p *directory.Principal) (string, error) {
 	now := a.config.Now()
 	c := Assertion{Issuer: a.config.URL(), Subject: p.Account.ID.String(), Audience: u.audience(), IssuedAt: now.Unix(),

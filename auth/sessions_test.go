@@ -404,6 +404,25 @@ func TestWitnessThatCannotBeReadOrWrittenIsAnError(t *testing.T) {
 	}
 }
 
+func TestWitnessThatCannotBeReplacedLeavesNothing(t *testing.T) {
+	s := newSite(t)
+	s.signIn(s.alice)
+	witness := filepath.Join(t.TempDir(), "witness")
+	sessions, _ := s.restarted(witness)
+	check(t, os.Remove(witness))
+	check(t, os.Mkdir(witness, 0o700))
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var reported []error
+	sessions.Run(ctx, func(err error) { reported = append(reported, err) })
+	if len(reported) != 1 {
+		t.Errorf("reported %v", reported)
+	}
+	if files := must(os.ReadDir(filepath.Dir(witness))); len(files) != 1 {
+		t.Errorf("files are left: %v", files)
+	}
+}
+
 func TestWithoutAWitnessNoSessionOutlivesTheServer(t *testing.T) {
 	s := newSite(t)
 	s.restarted("")

@@ -13,7 +13,7 @@ import (
 	"github.com/bizzstream/bizzscim/directory"
 )
 
-// maxWitness bounds the file of a witness in bytes.
+// maxWitness bounds what is read of the file of a witness, in bytes: far more than is ever written.
 const maxWitness = 4 << 10
 
 // readWitness reads the witness that the last run has left. One that is not there, or is not as it was
@@ -28,13 +28,10 @@ func readWitness(name string) (w directory.Witness, err error) {
 	}
 	defer f.Close() //nolint:errcheck // it is only read
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file", name)
-	}
 	if err != nil {
 		return directory.Witness{}, fmt.Errorf("auth: the witness of the sessions cannot be read: %w", err)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxWitness+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxWitness))
 	if err != nil {
 		return directory.Witness{}, fmt.Errorf("auth: the witness of the sessions cannot be read: %w", err)
 	}

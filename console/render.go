@@ -117,9 +117,7 @@ func (c *Console) render(v *visit, status int, name, titleKey string, data any) 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	v.w.WriteHeader(status)
-	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(body.Bytes())
-	}
+	_, _ = v.w.Write(body.Bytes()) // net/http leaves it out for HEAD
 }
 
 // here is the page that a browser shows, as far as it can be asked for again: the answer of a directory cannot,

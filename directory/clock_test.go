@@ -176,6 +176,7 @@ func TestEightHours(t *testing.T) {
 				}
 			}}}},
 		{name: "another boot", events: []event{{4 * hour, restart(10*minute, true, reboot)}}, end: 8 * hour, reason: directory.EndedExpired},
+		{name: "another boot with the clock corrected by seconds", events: []event{{4 * hour, restart(0, true, reboot, setBack(59*time.Second))}}, end: 8 * hour, reason: directory.EndedExpired},
 		{name: "another boot with the clock set back", events: []event{{4 * hour, restart(10*minute, false, reboot, setBack(12*minute))}}, end: 4*hour + 10*minute, reason: directory.EndedRestored},
 		{name: "the witness is lost", events: []event{{4 * hour, restart(0, false, func(_ *testing.T, m *machine) { m.witness = directory.Witness{} })}}, end: 4 * hour, reason: directory.EndedRestored},
 		{name: "the witness of another start", events: []event{{4 * hour, restart(0, false, func(_ *testing.T, m *machine) { m.witness.Start = "other" })}}, end: 4 * hour, reason: directory.EndedRestored},
@@ -447,6 +448,29 @@ func TestResumeEndsLinks(t *testing.T) {
 			t.Error("sessions hold without a witness")
 		}
 	})
+}
+
+// A session of a time to come is none, should the server not have come to mark how far it was.
+func TestSessionOfATimeToCome(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		back time.Duration
+		want directory.EndReason
+	}{{61 * time.Second, directory.EndedRestored}, {time.Minute, ""}} {
+		synctest.Test(t, func(t *testing.T) {
+			m, _ := newMachine(t, directory.Limits{})
+			time.Sleep(time.Hour)
+			secret := m.signIn(m.ada.AccountID)
+			crash(t, m)
+			m.offset, m.boot = -test.back, time.Now()
+			if !m.start() {
+				t.Error("sessions do not hold")
+			}
+			if why := m.ask(secret); why != test.want {
+				t.Errorf("set back by %v: %q, want %q", test.back, why, test.want)
+			}
+		})
+	}
 }
 
 // A new store in place of the one that was left: its sessions, if any, are nobody's.

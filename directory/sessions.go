@@ -244,7 +244,7 @@ var errNoAccess = &Error{Kind: Forbidden, Field: "access", Detail: "this account
 func (s *Snapshot) entitledAccesses(a *Account) (all []*Access, err error) {
 	var u User
 	if a.External() {
-		if ok, err := s.UserResource(&u, a.TenantID, a.UserID); !ok || !u.Active || err != nil {
+		if _, err := s.UserResource(&u, a.TenantID, a.UserID); !u.Active || err != nil {
 			return nil, err
 		}
 	}
@@ -567,7 +567,7 @@ func (s *Service) ResumeSessions(ctx context.Context, by Actor, w Witness) (next
 
 // vouches reports whether the store is the one that the witness tells of, and the clock has gone on.
 func (v *vouching) vouches(w Witness, now time.Time) bool {
-	return v.Start != "" && v.Start == w.Start && !v.Mark.Before(w.Mark) && !now.Before(v.Mark.Add(-clockSlack))
+	return v.Start == w.Start && !v.Mark.Before(w.Mark) && !now.Before(v.Mark.Add(-clockSlack))
 }
 
 // endRestored ends what a store that nobody can vouch for may have brought back, but for the

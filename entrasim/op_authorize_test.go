@@ -284,8 +284,15 @@ func TestTroublesOfTheDirectory(t *testing.T) {
 	s.equal("enabled again", s.redeem(code).status, 200)
 	code = s.signs(b, s.bert.ID)
 	s.must(s.tenant.SoftDelete(s.bert.ID))
-	s.shown(try(s.bert.UserPrincipalName), signInPage, 50034)
 	s.shown(s.opens(b, s.address()), signInPage, 50034)
+	s.must(s.tenant.SoftDelete(guest.ID))
+	for name, number := range map[string]int{s.bert.UserPrincipalName: 50034, guest.Mail: 50020} {
+		refused := s.browser()
+		o, err := refused.SignIn(ctx, s.address(), name)
+		s.must(err)
+		s.equal("deleted: AADSTS", o.Number, number)
+		s.sentBack(s.opens(refused, s.address("prompt", "none")), "login_required", 50058)
+	}
 	s.aadsts(s.redeem(code), 400, "invalid_grant", 50034)
 }
 

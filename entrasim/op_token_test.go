@@ -339,13 +339,12 @@ func TestTokenAttacks(t *testing.T) {
 // TestForgedSignatures proves that the forgeries would work with a relying party that fell for them.
 func TestForgedSignatures(t *testing.T) {
 	s := newSignInSite(t)
-	rp := s.relyingParty()
 	attacks, err := s.graph.TokenAttacks()
 	s.must(err)
 	next, err := s.graph.PublishKey() // the attacks follow the key that signs
 	s.must(err)
 	s.must(s.graph.SignWith(next))
-	rp = s.relyingParty()
+	rp := s.relyingParty()
 	forged := func(name string) (header map[string]any, parts []string) {
 		i := slices.IndexFunc(attacks, func(a TokenAttack) bool { return a.Name == name })
 		s.web.Tamper(attacks[i].Tamper)

@@ -16,7 +16,7 @@ const TriggerSignIn directory.Trigger = "sign-in"
 
 // The limits of Person, besides Settings.Person.
 const (
-	personBudget = 30               // pulls of people of one tenant that ask its directory within personWindow
+	personBudget = 30 // pulls of people of one tenant that ask its directory within personWindow
 	personWindow = time.Minute
 )
 

@@ -351,13 +351,13 @@ func (r *Reconciler) Wait(ctx context.Context, id directory.ID) (*directory.Run,
 //
 // Errors: Forbidden; NotFound, also beyond the reach of by; Conflict when it is not under way.
 func (r *Reconciler) Cancel(ctx context.Context, by directory.Actor, id directory.ID) (*directory.Run, error) {
-	run, err := r.mayDecide(ctx, by, id)
-	if err != nil {
+	if _, err := r.mayDecide(ctx, by, id); err != nil {
 		return nil, err
 	}
 	a := r.find(id)
 	if a == nil {
-		if run, err = r.kept(ctx, id); err != nil { // it has just ended
+		run, err := r.kept(ctx, id)
+		if err != nil {
 			return nil, err
 		}
 		return nil, &directory.Error{Kind: directory.Conflict, Detail: "this run is not under way: it is " + string(run.State)}

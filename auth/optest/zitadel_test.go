@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -62,7 +61,7 @@ func newZitadel(t *testing.T) *zitadel {
 	z.records = &records{Storage: storage.NewStorageWithClients(z, map[string]*storage.Client{}), directory: z.directory}
 	config := &op.Config{CodeMethodS256: true, AuthMethodPost: true}
 	rand.Read(config.CryptoKey[:]) // never fails
-	provider, err := op.NewProvider(config, z.records, op.StaticIssuer(issuer), op.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	provider, err := op.NewProvider(config, z.records, op.StaticIssuer(issuer), op.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

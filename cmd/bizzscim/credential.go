@@ -36,7 +36,7 @@ func (p *program) credentialCommand() *cli.Command {
 		"  bizzscim tenant credential set fjord --for sign-in --client-id 9c41… --secret-file -"
 	return family("credential", "credentials of the applications that synchronize (Microsoft Graph) and sign people in", set,
 		p.command("test", "TENANT", "try everything that a pull needs; exit code 1 when something is missing", p.testCredential),
-		p.command("show", "TENANT", "show the credentials of a tenant, without the secrets", p.showCredential, purpose("")),
+		p.command("show", "TENANT", "show a credential of a tenant, without the secret", p.showCredential, purpose("graph")),
 		p.command("list", "", "list the credentials of all tenants", p.listCredentials),
 		p.command("remove", "TENANT", "remove a credential of a tenant: its environments are not pulled, or its people not signed in any more", p.removeCredential, purpose("graph")))
 }
@@ -137,14 +137,8 @@ func (p *program) showCredential(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	return p.print(cmd, list.Items, func(w io.Writer) {
-		for i, c := range list.Items {
-			if i > 0 {
-				fmt.Fprintln(w)
-			}
-			writeCredential(w, c)
-		}
-	})
+	c := list.Items[0]
+	return p.print(cmd, c, func(w io.Writer) { writeCredential(w, c) })
 }
 
 func writeCredential(w io.Writer, c app.Credential) {

@@ -55,6 +55,7 @@ type demo struct {
 	tenant *entrasim.Tenant
 	graph  *entrasim.Graph
 	job    *entrasim.Provisioner
+	url    string // of the server
 	base   string // Tenant URL
 	token  string
 	data   string
@@ -62,6 +63,7 @@ type demo struct {
 	after  map[string]string // environment -> place in its log
 	active map[string]int64  // environment -> people in the last table
 
+	sessions []*demoSession
 	repaired map[string]bool // accesses (environment, account) that the last pulls changed
 }
 
@@ -108,7 +110,7 @@ func (p *program) demo(ctx context.Context, cmd *cli.Command) (err error) {
 	if err := a.Start(ctx); err != nil {
 		return err
 	}
-	d.client, d.base = a.Client(), a.URL()+"/scim/"+demoTenant+"/v2"
+	d.client, d.url, d.base = a.Client(), a.URL(), a.URL()+"/scim/"+demoTenant+"/v2"
 
 	running, cancel := ctx, context.CancelFunc(func() {})
 	if limit := cmd.Duration("for"); limit > 0 {
@@ -148,6 +150,9 @@ func (d *demo) run(ctx context.Context) error {
 		if err := d.cycle(ctx, c); err != nil {
 			return err
 		}
+		if err := d.people(ctx, c); err != nil {
+			return err
+		}
 		if err := d.report(ctx, c); err != nil {
 			return err
 		}
@@ -174,6 +179,9 @@ func (d *demo) cycle(ctx context.Context, c *demoCycle) error {
 		return nil
 	}
 	if c.checks, err = d.connectGraph(ctx); err != nil {
+		return err
+	}
+	if err := d.connectSignIn(ctx); err != nil {
 		return err
 	}
 	return d.syncAll(ctx, c, true)
@@ -249,10 +257,11 @@ func (d *demo) introduce(ctx context.Context) error {
 		names[g.ID] = g.DisplayName
 	}
 	w, s := d.stdout, d.style
-	fmt.Fprintf(w, "%s\n\n", s.bold("bizzscim demo: a directory pushes its people, who get and lose access by their groups; a pull repairs what push missed"))
+	fmt.Fprintf(w, "%s\n\n", s.bold("bizzscim demo: a directory pushes its people, who get and lose access by their groups; a pull repairs what push missed; who is taken out is signed out"))
 	t := newTable(w)
 	t.row("  Tenant URL", d.base)
 	t.row("  Secret Token", d.token)
+	t.row("  Sign in at", d.url+"/login/environment/"+d.ids[0])
 	t.row("  Data folder", d.data)
 	t.flush()
 	fmt.Fprintln(w)
@@ -311,6 +320,7 @@ func (d *demo) report(ctx context.Context, c *demoCycle) error {
 			fmt.Fprintf(w, "  %-10s %s\n", "in place", text)
 		}
 	}
+	d.writePeople(w, c)
 	fmt.Fprintln(w)
 	t := newTable(w, "  environment", "active", "inactive", "")
 	for _, e := range list.Items {
@@ -332,7 +342,7 @@ func (c *demoCycle) document(environments []app.Environment, events []app.LogEve
 	if c.pushed != nil {
 		pushed = cycleOf(*c.pushed)
 	}
-	return map[string]any{"cycle": c.n, "changes": orNone(c.changes), "pushed": pushed, "runs": runs, "environments": environments, "log": orNone(events)}
+	return map[string]any{"cycle": c.n, "changes": orNone(c.changes), "pushed": pushed, "runs": runs, "environments": environments, "log": orNone(events), "signedIn": orNone(c.signedIn), "signedOut": orNone(c.signedOut)}
 }
 
 // writeCycle shows what changed, what was pushed and what was pulled.

@@ -29,6 +29,8 @@ type demoCycle struct {
 	pushed  *entrasim.Summary // nil: push was stopped
 	checks  []app.Check       // of the credential; nil: it was not tested
 	pulled  []demoPull
+
+	signedIn, signedOut []string // people, and why they are out
 }
 
 // demoPull is one pull of one environment.

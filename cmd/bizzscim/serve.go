@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/urfave/cli/v3"
 
@@ -46,6 +47,7 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	o := p.options(c)
+	o.Notice = func(text string) { fmt.Fprint(p.stderr, "\n"+text+"\n") }
 	for _, name := range app.UnknownEnviron(p.environ, ownVariables...) {
 		o.Logger.Warn("unknown environment variable: " + name + " changes nothing")
 	}

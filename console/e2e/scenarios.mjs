@@ -326,7 +326,7 @@ scenario('the first operator', async (browser, world) => {
 scenario('keyboard, small screens, dark, Dutch', async (browser, world) => {
   const page = await open(browser, { viewport: { width: 320, height: 700 }, colorScheme: 'dark', locale: 'nl-NL' });
   await page.goto(world.base + '/login');
-  await heading(page, 'Inloggen');
+  await heading(page, 'Aanmelden');
   await accessible(page);
   await page.keyboard.type(`marta@${world.domain}`); // the field has the focus
   await page.keyboard.press('Enter');

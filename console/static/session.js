@@ -104,7 +104,9 @@ function watch() {
         if (answer.status === 401) {
           const problem = await answer.json().catch(() => ({}));
           if (problem.reason === "replaced" && !patient) return hold();
-          return leave(problem.reason && problem.reason !== "unknown" ? problem.reason : reason || "unknown");
+          // The browser drops the cookie when the time is over: then the server cannot know whose it was.
+          const known = problem.reason && problem.reason !== "unknown";
+          return leave(known ? problem.reason : reason || (left() < 2_000 ? "expired" : "unknown"));
         }
         if (!answer.ok) throw new Error(String(answer.status));
         patient = false;
