@@ -21,24 +21,27 @@ func newReconciler(c Config, o Options, service *directory.Service, keys *secret
 		return nil, &ConfigError{[]string{"ca_file: " + err.Error()}}
 	}
 	return pull.New(pull.Options{
-		Service: service,
-		Connect: o.Connect,
-		Open:    keys.open,
-		Resources: func(t *directory.Tenant) (pull.Resources, error) {
-			r, err := scim.NewResources(t)
-			if err != nil {
-				return nil, err
-			}
-			return r, nil
-		},
-		Roots: roots,
-		Now:   o.Now,
-		NewID: o.NewID,
-		Log:   o.Logger,
-		Ended: ended,
+		Service:   service,
+		Connect:   o.Connect,
+		Open:      keys.open,
+		Resources: Resources,
+		Roots:     roots,
+		Now:       o.Now,
+		NewID:     o.NewID,
+		Log:       o.Logger,
+		Ended:     ended,
 		Settings: pull.Settings{Interval: c.Pull.Interval, Deadline: c.Pull.Deadline, SilentAfter: c.Pull.SilentAfter,
 			Keep: time.Duration(c.Pull.KeepDays) * 24 * time.Hour, Tenants: c.Pull.Tenants},
 	}), nil
+}
+
+// Resources makes the resources of a tenant as push does (pull.Options).
+func Resources(t *directory.Tenant) (pull.Resources, error) {
+	r, err := scim.NewResources(t)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // errorsOnly is a log of errors alone: for a command that shows by itself how a run went.

@@ -57,7 +57,7 @@ func (h *HTTP) verify(r *http.Request) (assertion string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return h.config.Assertions.Sign(r.Context(), upstream, p) // or no access: without one there is no assertion
+	return h.config.Assertions.Sign(r.Context(), upstream, p) // refuses whoever lacks the access that the upstream asks for
 }
 
 var (

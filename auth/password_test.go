@@ -28,6 +28,10 @@ func TestPasswordHashIsArgon2id(t *testing.T) {
 	if want := argon2.IDKey([]byte("a few words do well"), h.salt, 3, 64<<10, 1, 32); string(want) != string(h.key) {
 		t.Error("the key is not argon2id of the password")
 	}
+	h.key[len(h.key)-1] ^= 1
+	if ok, _, err := p.check(t.Context(), h.String(), "a few words do well"); ok || err != nil {
+		t.Errorf("a key that differs in its last bit: %v %v", ok, err)
+	}
 	if again, _ := p.hash(t.Context(), "a few words do well"); again == hashed {
 		t.Error("two hashes of a password are the same: there is no salt")
 	}

@@ -789,7 +789,7 @@ func TestCredentials(t *testing.T) {
 		{"a workload of another key", "federated", "", file("other", workload("k2")), auth.ProblemConfiguration},
 		{"no file", "federated", "", filepath.Join(folder, "none"), auth.ProblemConfiguration},
 		{"an empty file", "federated", "", file("empty", ""), auth.ProblemConfiguration},
-		{"a file that is too large", "federated", "", file("large", strings.Repeat("x.", 20<<10)), auth.ProblemConfiguration},
+		{"a file that is too large", "federated", "", file("large", "a.b."+strings.Repeat("x", 16<<10)), auth.ProblemConfiguration},
 		{"an empty secret", "secret", " ", "", auth.ProblemConfiguration},
 	} {
 		t.Run(x.name, func(t *testing.T) {
@@ -801,6 +801,9 @@ func TestCredentials(t *testing.T) {
 				return
 			}
 			p := authtest.WantProblem(t, done, err, x.want)
+			if asked := x.name == "a certificate that is not registered" || x.name == "a workload of another key"; asked != (p.OAuth != "") {
+				t.Errorf("the directory was asked: %q", p.OAuth)
+			}
 			if p.Err != nil && strings.Contains(p.Err.Error(), "BEGIN") {
 				t.Errorf("the error quotes the key: %v", p.Err)
 			}

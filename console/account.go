@@ -192,7 +192,7 @@ func grouped(s string) string {
 // factorPost sets the second factor up with its first code.
 func (c *Console) factorPost(v *visit) error {
 	form := v.r.PostForm
-	err := c.config.Local.EnrolDone(v.r.Context(), c.by(v), v.principal.Account.ID, form.Get("sealed"), digits(form.Get("code")))
+	err := c.config.Local.EnrolDone(v.r.Context(), c.by(v), v.principal.Account.ID, form.Get("sealed"), form.Get("code"))
 	if err != nil && directory.KindOf(err) == directory.Invalid {
 		c.render(v, http.StatusUnprocessableEntity, "factor", "factor.title", factorData{Sealed: form.Get("sealed"), Error: "factor.wrong"})
 		return nil
@@ -202,17 +202,6 @@ func (c *Console) factorPost(v *visit) error {
 	}
 	v.redirect("/account", url.Values{"done": {"factor-set"}})
 	return nil
-}
-
-// digits drops what people set between the digits of a code.
-func digits(code string) string {
-	var out []byte
-	for i := range len(code) {
-		if code[i] != ' ' && code[i] != '-' {
-			out = append(out, code[i])
-		}
-	}
-	return string(out)
 }
 
 // factorRemovePost takes the second factor away.

@@ -33,7 +33,7 @@ func (c *Console) operator(v *visit) error {
 
 func (c *Console) attempt(v *visit) auth.Attempt {
 	form := v.r.PostForm
-	return auth.Attempt{Email: strings.TrimSpace(form.Get("email")), Password: form.Get("password"), Code: digits(form.Get("code")),
+	return auth.Attempt{Email: strings.TrimSpace(form.Get("email")), Password: form.Get("password"), Code: strings.TrimSpace(form.Get("code")),
 		By: c.by(v), SignedIn: c.signedIn(v), Replaces: c.config.Sessions.Hash(v.r)}
 }
 

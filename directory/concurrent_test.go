@@ -245,6 +245,27 @@ func TestConcurrentChanges(t *testing.T) {
 
 // readAlong compares rows that are only right together.
 func (m *mess) readAlong(t *testing.T) {
+	waits := m.svc.SessionsEnded()
+	for _, account := range []directory.ID{m.ada.AccountID, m.twin.AccountID} {
+		var live []*directory.Session
+		err := m.svc.View(m.ctx, func(s *directory.Snapshot) (err error) {
+			live, err = s.Sessions(account)
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		for _, x := range live {
+			p, err := m.svc.CheckSession(m.ctx, [32]byte(x.Hash), m.svc.SessionNow())
+			if ended := new(directory.SessionEnded); err != nil && !errors.As(err, &ended) || err == nil && (p.Account.Epoch != x.Epoch || len(p.Accesses) == 0) {
+				t.Errorf("%+v, %v", p, err)
+			}
+		}
+	}
+	select {
+	case <-waits:
+	default:
+	}
 	err := m.svc.View(m.ctx, func(s *directory.Snapshot) error {
 		for _, tenant := range []directory.ID{m.fjord, m.harbor} {
 			users, err := s.UserCount(tenant)

@@ -236,32 +236,45 @@ func TestWhoComesBack(t *testing.T) {
 // by hand passes on. An object id that comes to be known is no change of person.
 func TestAnotherObject(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	p := person("bo", 2)
-	p.ExternalID = "nick"
-	bo := s.createUser(s.fjord, p)
-	s.add(s.pilots, bo)
-	must(s.svc.SetAdministrator(s.ctx, operator, bo.AccountID, s.production, true))
-	must(s.svc.SetRoles(s.ctx, operator, bo.AccountID, directory.RoleInput{Operator: new(true)}))
-	secret := s.signIn(bo.AccountID)
-	to := func(external string) func() {
-		return func() { s.updateUser(bo, func(p *directory.Profile) { p.ExternalID = external }) }
+	for _, known := range []string{"by a pull", "by push"} {
+		t.Run("known "+known, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			p := person("bo", 2)
+			p.ExternalID = "nick"
+			bo := s.createUser(s.fjord, p)
+			s.add(s.pilots, bo)
+			must(s.svc.SetAdministrator(s.ctx, operator, bo.AccountID, s.production, true))
+			must(s.svc.SetRoles(s.ctx, operator, bo.AccountID, directory.RoleInput{Operator: new(true)}))
+			secret := s.signIn(bo.AccountID)
+			to := func(external string) {
+				s.updateUser(bo, func(p *directory.Profile) { p.ExternalID = external })
+			}
+			if known == "by a pull" {
+				r := s.plan(s.user(bo))
+				r.ObjectID = objectID(2)
+				s.repair(s.startRun(s.production), r)
+			}
+			for _, external := range []string{object(2), strings.ToUpper(object(2)), "nick", "", object(2)} {
+				to(external)
+				if !s.signedIn(secret) || !s.roles(bo.AccountID).Operator || !s.access(bo.AccountID, s.production).Administrator {
+					t.Fatalf("externalId %q: something was lost", external)
+				}
+			}
+			to(object(3))
+			if s.sessionOf(secret).Reason != directory.EndedIdentity || s.roles(bo.AccountID).Operator {
+				t.Errorf("%+v, %+v", s.sessionOf(secret), s.roles(bo.AccountID))
+			}
+			if x := s.access(bo.AccountID, s.production); x.Administrator || !x.Active {
+				t.Errorf("%+v", x)
+			}
+			_, err := s.signInWith(directory.Identity{TenantID: s.fjord, ClientID: "client", ObjectID: objectID(2), Subject: "sub"}, "old")
+			if !errors.Is(err, directory.ErrNotProvisioned) {
+				t.Errorf("the one before signs in: %v", err)
+			}
+			checkInvariants(s.world)
+		})
 	}
-	pull := func() { r := s.plan(s.user(bo)); r.ObjectID = objectID(2); s.repair(s.startRun(s.production), r) }
-	for _, change := range []func(){pull, to(object(2)), to(strings.ToUpper(object(2))), to("nick"), to(""), to(object(2))} {
-		change()
-		if !s.signedIn(secret) || !s.roles(bo.AccountID).Operator || !s.access(bo.AccountID, s.production).Administrator {
-			t.Fatal("something was lost")
-		}
-	}
-	to(object(3))()
-	if s.sessionOf(secret).Reason != directory.EndedIdentity || s.roles(bo.AccountID).Operator || s.access(bo.AccountID, s.production).Administrator || !s.access(bo.AccountID, s.production).Active {
-		t.Errorf("%+v, %+v, %+v", s.sessionOf(secret), s.roles(bo.AccountID), s.access(bo.AccountID, s.production))
-	}
-	if _, err := s.signInWith(directory.Identity{TenantID: s.fjord, ClientID: "client", ObjectID: objectID(2), Subject: "sub"}, "old"); !errors.Is(err, directory.ErrNotProvisioned) {
-		t.Errorf("the one before signs in: %v", err)
-	}
-	checkInvariants(s.world)
 }
 
 // What an internal account signs in with ends when a directory adopts it, and no link brings it back.

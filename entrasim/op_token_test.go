@@ -258,7 +258,11 @@ func (rp relyingParty) wrongSignature(header map[string]any, parts []string) []s
 	}
 	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	signature, _ := base64.RawURLEncoding.DecodeString(parts[2])
-	if rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) != nil && rsa.VerifyPSS(key, crypto.SHA256, digest[:], signature, nil) != nil {
+	err := rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature)
+	if header["alg"] == "PS256" {
+		err = rsa.VerifyPSS(key, crypto.SHA256, digest[:], signature, nil)
+	}
+	if err != nil {
 		return []string{"signature"}
 	}
 	return nil

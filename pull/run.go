@@ -171,6 +171,9 @@ func (j *job) load(ctx context.Context) error {
 func lastPeople(sn *directory.Snapshot, environment directory.ID) (people int, err error) {
 	seen := 0
 	err = sn.Runs(environment, func(run *directory.Run) bool {
+		if run.Trigger == TriggerSignIn { // it read one person
+			return true
+		}
 		people = run.Counts.People
 		seen++
 		return len(run.Groups) == 0 && seen < lookBack // groups are kept once all of them are read

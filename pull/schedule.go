@@ -85,7 +85,9 @@ func (r *Reconciler) recover(ctx context.Context) error {
 				if run.State == directory.RunRunning && r.find(run.ID) == nil {
 					left = append(left, run)
 				}
-				seen++
+				if run.Trigger != TriggerSignIn { // of one person each, and there may be many
+					seen++
+				}
 				return seen < lookBack
 			})
 			if err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/bizzstream/bizzscim/entrasim"
 	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/pull/graph"
-	"github.com/bizzstream/bizzscim/scim"
 )
 
 // signsIn is who asks for a person whom nobody has provisioned yet.
@@ -38,7 +37,7 @@ func newDoor(t *testing.T) *door {
 	}
 	d := &door{office: o, r: pull.New(pull.Options{Service: o.service(), Connect: graph.ConnectAtOnce, Roots: roots, Now: o.clock.now, NewID: app.NewID,
 		Open:      func(*directory.Credential) ([]byte, error) { return []byte(o.secret), nil },
-		Resources: func(t *directory.Tenant) (pull.Resources, error) { return scim.NewResources(t) },
+		Resources: app.Resources,
 		Log:       slog.New(slog.DiscardHandler), Settings: pull.Settings{Person: time.Hour}})}
 	t.Cleanup(d.r.Close)
 	d.none(t, "11111111-2222-4333-8444-555555555555") // nobody; and from now on runs of the server are none that were interrupted
