@@ -32,14 +32,15 @@ import (
 // Options are what an App takes from outside besides its configuration. Zero values take the
 // defaults.
 type Options struct {
-	Now     func() time.Time    // default time.Now
-	NewID   func() directory.ID // default: UUID version 7
-	Logger  *slog.Logger        // default: nothing is logged
-	Version string              // of the program; default "dev"
-	Store   directory.Store     // default: the store in the data folder; App closes it
-	Client  *http.Client        // for calls to federated issuers; default: one with a time limit
-	Connect pull.Connector      // opens the directory that a pull reads; nil: this program cannot pull
-	Notice  func(string)        // shows a text with a secret to who starts the server; nil: nobody is there
+	Now     func() time.Time     // default time.Now
+	NewID   func() directory.ID  // default: UUID version 7
+	Logger  *slog.Logger         // default: nothing is logged
+	Version string               // of the program; default "dev"
+	Store   directory.Store      // default: the store in the data folder; App closes it
+	Client  *http.Client         // for calls to federated issuers; default: one with a time limit
+	Connect pull.Connector       // opens the directory that a pull reads; nil: this program cannot pull
+	elapsed func() time.Duration // of the wall clock that is the default
+	Notice  func(string)         // shows a text with a secret to who starts the server; nil: nobody is there
 }
 
 // App is the running program. Its life is New, Start, Wait, Close.
@@ -97,12 +98,12 @@ func newService(c Config, o Options) (directory.Store, *directory.Service, error
 		}
 	}
 	limits := directory.Limits{SessionLife: c.Session.Life, SessionIdle: c.Session.IdleLimit}
-	return st, directory.New(st, directory.Options{Now: o.Now, NewID: o.NewID, Normalize: norm.NFC.String, Limits: limits}), nil
+	return st, directory.New(st, directory.Options{Now: o.Now, NewID: o.NewID, Normalize: norm.NFC.String, Limits: limits, Elapsed: o.elapsed}), nil
 }
 
 func (o Options) orDefaults() Options {
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now, o.elapsed = time.Now, sinceBoot
 	}
 	if o.NewID == nil {
 		o.NewID = NewID
