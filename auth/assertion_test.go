@@ -283,6 +283,18 @@ func TestFirstUseByManyMakesOneKey(t *testing.T) {
 	if len(used) != 1 {
 		t.Errorf("%d keys were made: %v", len(used), slices.Collect(maps.Keys(used)))
 	}
+	written := 0
+	check(t, s.svc.View(t.Context(), func(sn *directory.Snapshot) error {
+		return sn.Audit(0, func(e *directory.AuditEntry) bool {
+			if e.Action == "signing-keys.set" {
+				written++
+			}
+			return true
+		})
+	}))
+	if written != 1 {
+		t.Errorf("the keys were written %d times: whoever comes second has nothing to change", written)
+	}
 }
 
 func TestPrivatePartsStayHome(t *testing.T) {

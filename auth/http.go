@@ -287,7 +287,9 @@ func (h *HTTP) noSession(w http.ResponseWriter, r *http.Request, err error) {
 		h.fault(w, r, err)
 		return
 	}
-	if len(r.CookiesNamed(SessionCookie)) > 0 {
+	// A session that gave way to another one of the same browser is told of before the browser has the new
+	// cookie: taking back the old one could take the new one.
+	if len(r.CookiesNamed(SessionCookie)) > 0 && ended.Reason != directory.EndedReplaced {
 		http.SetCookie(w, h.config.Sessions.NoCookie())
 	}
 	writeProblem(w, r, problem{Status: http.StatusUnauthorized, Detail: "You are not signed in. Sign in and try again.", Reason: ended.Reason})

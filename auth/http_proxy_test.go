@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -40,8 +41,9 @@ type behind struct {
 	*desk
 	addr     string // of nginx
 	roots    *x509.CertPool
-	server   *httptest.Server // bizzscim
-	upstream *httptest.Server // BizzStream, as a customer would write it
+	server   *httptest.Server            // bizzscim
+	upstream *httptest.Server            // BizzStream, as a customer would write it
+	verified atomic.Pointer[http.Header] // of the last request to verify
 }
 
 // seen is what the upstream answers: what it was asked, and whom it believes to be asking.
@@ -72,7 +74,12 @@ func newBehind(t *testing.T) *behind {
 	t.Helper()
 	b := &behind{desk: deskOn(newSiteWith(t, time.Now, nil, directory.Limits{}))}
 	mux := http.NewServeMux()
-	mux.Handle("/auth/", handler(b.http))
+	mux.HandleFunc("/auth/", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/auth/verify/") {
+			b.verified.Store(&r.Header)
+		}
+		handler(b.http).ServeHTTP(w, r)
+	})
 	mux.Handle("/.well-known/", handler(b.http))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(seen{Method: "bizzscim", URI: r.RequestURI, Header: r.Header})
@@ -301,6 +308,12 @@ func TestNginxExample(t *testing.T) {
 	name := program(t, "nginx", "apt-get install nginx-light, or any nginx with the modules ssl and auth_request")
 	b := newBehind(t)
 	b.nginx(name)
+	b.misses2(b.ask("GET", "/orders", auth.NewSessionSecret().Text, "", "X-Forwarded-Method: OPTIONS", "Authorization: Bearer x", "Accept: application/json", "X-Any: x"))
+	for name := range *b.verified.Load() { // nothing of the client but its cookie
+		if !slices.Contains([]string{"Cookie", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri"}, name) {
+			t.Errorf("bizzscim is asked with %s", name)
+		}
+	}
 	testExample(t, b)
 	resp, body := b.ask("GET", "/_verify", "", "") // by which nginx itself asks
 	b.misses(resp, body, http.StatusNotFound)

@@ -130,11 +130,14 @@ func TestSessionThatIsOverIsTold(t *testing.T) {
 	d := newDesk(t)
 	secret, session := d.signIn(d.alice)
 	check(t, d.svc.EndSession(t.Context(), operator, session.AccountID, session.ID, directory.EndedRevoked))
+	replaced, session := d.signIn(d.alice)
+	check(t, d.svc.EndSession(t.Context(), operator, session.AccountID, session.ID, directory.EndedReplaced))
 	for _, test := range []struct {
 		name, secret, reason string
 		back                 bool // the cookie is taken back
 	}{
 		{"ended", secret, "revoked", true},
+		{"gave way to another of this browser", replaced, "replaced", false},
 		{"not known", auth.NewSessionSecret().Text, "unknown", true},
 		{"malformed", "x", "unknown", true},
 		{"no cookie", "", "unknown", false},
