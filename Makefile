@@ -50,7 +50,7 @@ demo: build ## Run the server with a simulated directory that keeps changing
 
 # The walls are tested without the cache, which does not see the files that `go list` reads.
 # The tests in a browser need Node, Chromium and what npm fetches; those behind a proxy need nginx. Where one of
-# them is missing, a test says so and is skipped, unless BIZZSCIM_REQUIRE names it (chromium,nginx).
+# them is missing, a test says so and is skipped, unless BIZZSCIM_REQUIRE names it (chromium,nginx,caddy).
 BROWSER := console/e2e/node_modules/.package-lock.json
 $(BROWSER): console/e2e/package-lock.json
 	cd $(dir $<) && npm ci --no-audit --no-fund --loglevel=error

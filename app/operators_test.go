@@ -144,10 +144,12 @@ func TestExternalUsersHaveNoPassword(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	// Somebody of a directory who is called like an operator does not stand in the way of one.
+	c.named(t, "acme", "ida@example.com", "ida@acme.example")
 	c.operatorWithPassword(t, "ida@example.com")
-	c.external(t, "acme", "ida-2@example.com", "Ida@example.org")
-	if link := must(t, c, OperatorLoginLink, OperatorRef{}); link.Account.Name != "ida@example.com" {
-		t.Errorf("%+v", link)
+	for _, ref := range []string{"", "ida@example.com", " IDA@example.com "} {
+		if link, err := Call(t.Context(), c, OperatorLoginLink, OperatorRef{ref}); err != nil || link.Account.Name != "ida@example.com" {
+			t.Errorf("%q: %+v, %v", ref, link, err)
+		}
 	}
 	if out := must(t, c, OperatorRemove, OperatorRef{"dee@example.com"}); out.Operator {
 		t.Errorf("%+v", out)
@@ -155,7 +157,12 @@ func TestExternalUsersHaveNoPassword(t *testing.T) {
 }
 
 // external makes a user of a tenant.
-func (c *Client) external(t *testing.T, tenant, email string, others ...string) *directory.User {
+func (c *Client) external(t *testing.T, tenant, email string) *directory.User {
+	t.Helper()
+	return c.named(t, tenant, email, email)
+}
+
+func (c *Client) named(t *testing.T, tenant, userName, email string) *directory.User {
 	t.Helper()
 	a := c.backstage(t)
 	found, err := a.tenant(t.Context(), tenant)
@@ -163,8 +170,8 @@ func (c *Client) external(t *testing.T, tenant, email string, others ...string) 
 		t.Fatal(err)
 	}
 	u, err := a.service.CreateUser(t.Context(), directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: "token"}, found.ID, directory.UserInput{
-		Profile: directory.Profile{UserName: email, Name: "Dee", Email: email, Emails: append([]string{email}, others...), Active: true},
-		Schemas: []byte(`["urn:ietf:params:scim:schemas:core:2.0:User"]`), Attributes: []byte(`{"userName":` + strconv.Quote(email) + `}`)})
+		Profile: directory.Profile{UserName: userName, Name: "Dee", Email: email, Emails: []string{email}, Active: true},
+		Schemas: []byte(`["urn:ietf:params:scim:schemas:core:2.0:User"]`), Attributes: []byte(`{"userName":` + strconv.Quote(userName) + `}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,4 +304,49 @@ func TestSecretsOfOurOwnAreSealedAgain(t *testing.T) {
 	if out := must(t, c, SecretsRotate, SecretsRotation{Forget: true}); out.Keys != 1 {
 		t.Errorf("%+v", out)
 	}
+}
+
+// TestSigningKeysHideNothing: a lost key file that nothing but signing keys needs is made anew.
+func TestSigningKeysHideNothing(t *testing.T) {
+	dir := t.TempDir()
+	c := connectFolder(t, Config{Data: dir}, Options{})
+	must(t, c, KeysRotate, None{})
+	if err := os.Remove(filepath.Join(dir, keyFile)); err != nil {
+		t.Fatal(err)
+	}
+	a := c.backstage(t)
+	sealed, err := a.secrets.sealAt([]byte("x"), signInPlace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := a.secrets.openAt(sealed, signInPlace); err != nil || string(plain) != "x" {
+		t.Errorf("%q, %v", plain, err)
+	}
+}
+
+// TestTheSignInHasACredentialOfItsOwn: client id and credential of one application never stand for the other.
+func TestTheSignInHasACredentialOfItsOwn(t *testing.T) {
+	c := connectFolder(t, Config{Data: t.TempDir()}, Options{})
+	withCredentials(t, c, map[string]string{"acme": "abc~secret-of-the-graph-application"})
+	const other = "4f2a4f9f-0000-4b5e-9c60-00000000000a"
+	refused(t, c, CredentialSet, CredentialInput{Tenant: "acme", For: "sign-in", Secret: "def~x"}, "invalid", "the application that signs people in with --client-id")
+	refused(t, c, CredentialSet, CredentialInput{Tenant: "acme", For: "mail", Secret: "def~x", ClientID: other}, "invalid", "graph or sign-in")
+	set := must(t, c, CredentialSet, CredentialInput{Tenant: "acme", For: "sign-in", Secret: "def~secret-of-the-sign-in", ClientID: other})
+	tenant := must(t, c, TenantShow, RefInput{"acme"})
+	if set.Name != "sign-in" || set.ClientID != other || !strings.Contains(set.Warning, "--expires") || tenant.SignIn.ClientID != other || tenant.Graph.ClientID != clientID ||
+		tenant.Credential.ClientID != clientID || tenant.SignInCredential.ClientID != other || tenant.SignIn.LogoutURL != tenant.SignIn.RedirectURI[:len(tenant.SignIn.RedirectURI)-len(callbackPath)]+frontchannelPath+tenant.ID {
+		t.Errorf("%+v, %+v", set, tenant)
+	}
+	c.opens(t, "acme", "abc~secret-of-the-graph-application")
+	if list := must(t, c, CredentialList, CredentialFilter{Tenant: "acme"}); len(list.Items) != 2 {
+		t.Errorf("%+v", list)
+	}
+	if list := must(t, c, CredentialList, CredentialFilter{For: "sign-in"}); len(list.Items) != 1 || list.Items[0].Name != "sign-in" {
+		t.Errorf("%+v", list)
+	}
+	refused(t, c, CredentialList, CredentialFilter{For: "x"}, "invalid", "graph or sign-in")
+	must(t, c, CredentialRemove, CredentialRef{Ref: "acme", For: "sign-in"})
+	refused(t, c, CredentialRemove, CredentialRef{Ref: "acme", For: "sign-in"}, "notFound", "bizzscim tenant credential set acme --for sign-in")
+	refused(t, c, CredentialRemove, CredentialRef{Ref: "acme", For: "x"}, "invalid", "graph or sign-in")
+	c.opens(t, "acme", "abc~secret-of-the-graph-application")
 }

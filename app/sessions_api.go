@@ -115,7 +115,7 @@ func (l *sessionLister) add(account *directory.Account) error {
 	}
 	slices.SortFunc(all, func(a, b *directory.Session) int { return b.Created.Compare(a.Created) })
 	for _, s := range all {
-		live := s.Live(l.now) && s.Epoch == account.Epoch
+		live := s.Live(l.now)
 		if live || l.ended {
 			l.items = append(l.items, viewSession(l.n, account, s, live))
 		}

@@ -209,6 +209,56 @@ func TestKeysRotate(t *testing.T) {
 	}
 }
 
+// A key goes an hour after it has signed last also when the one before it goes while its successor waits;
+// and what is decided is written once.
+func TestKeysThatOverlapAllGo(t *testing.T) {
+	s := newSite(t)
+	a := s.assertions(newSafe())
+	first := kids(t, a)[0]
+	second := must(a.Rotate(t.Context(), operator))
+	s.clock.Advance(10*time.Minute + 55*time.Minute)
+	third := must(a.Rotate(t.Context(), operator))
+	for _, step := range []struct {
+		after time.Duration
+		want  []string
+	}{
+		{0, []string{first, second, third}},
+		{5 * time.Minute, []string{second, third}}, // an hour after the first one has signed last, the third waits
+		{5*time.Minute + time.Hour - time.Second, []string{second, third}},
+		{time.Second, []string{third}},
+	} {
+		s.clock.Advance(step.after)
+		if got := kids(t, a); !slices.Equal(got, step.want) {
+			t.Errorf("%v later: %v, want %v", step.after, got, step.want)
+		}
+	}
+	s.clock.Advance(90*24*time.Hour - time.Hour - 10*time.Minute)
+	before := keyWrites(s)
+	for range 9 {
+		if got := kids(t, a); len(got) != 2 {
+			t.Errorf("keys %v", got)
+		}
+		s.clock.Advance(time.Minute)
+	}
+	if n := keyWrites(s) - before; n != 1 {
+		t.Errorf("the keys were written %d times while the new one waits", n)
+	}
+}
+
+// keyWrites is how often the keys were written.
+func keyWrites(s *site) (n int) {
+	s.Helper()
+	check(s, s.svc.View(s.Context(), func(sn *directory.Snapshot) error {
+		return sn.Audit(0, func(e *directory.AuditEntry) bool {
+			if e.Action == "signing-keys.set" {
+				n++
+			}
+			return true
+		})
+	}))
+	return n
+}
+
 // Whatever happens when, two servers on one store sign with one key, and with one that whoever fetched
 // the keys within the last five minutes, from either, has got.
 func TestVerifiersAlwaysHaveTheKey(t *testing.T) {
@@ -283,17 +333,8 @@ func TestFirstUseByManyMakesOneKey(t *testing.T) {
 	if len(used) != 1 {
 		t.Errorf("%d keys were made: %v", len(used), slices.Collect(maps.Keys(used)))
 	}
-	written := 0
-	check(t, s.svc.View(t.Context(), func(sn *directory.Snapshot) error {
-		return sn.Audit(0, func(e *directory.AuditEntry) bool {
-			if e.Action == "signing-keys.set" {
-				written++
-			}
-			return true
-		})
-	}))
-	if written != 1 {
-		t.Errorf("the keys were written %d times: whoever comes second has nothing to change", written)
+	if n := keyWrites(s); n != 1 {
+		t.Errorf("the keys were written %d times: whoever comes second has nothing to change", n)
 	}
 }
 

@@ -595,13 +595,19 @@ func TestFrontChannelLogout(t *testing.T) {
 }
 
 func TestFrontChannelLogoutOfACloudOfOnesOwn(t *testing.T) {
-	d := newDesk(t)
-	must(d.svc.SetTenant(t.Context(), operator, d.tenant, func(x *directory.Tenant) error {
-		x.Graph = directory.Graph{Cloud: "custom", LoginURL: "https://login.fjord.example:8443", GraphURL: "https://graph.fjord.example/v1.0"}
-		return nil
-	}))
-	w := d.get("/auth/frontchannel-logout/"+d.tenant.String(), "")
-	wantHeaders(t, w.Header(), map[string]string{"Content-Security-Policy": "default-src 'none'; frame-ancestors https://login.fjord.example:8443"})
+	for login, ancestors := range map[string]string{
+		"https://login.fjord.example:8443":      "https://login.fjord.example:8443",
+		"https://login.fjord.example:8443/path": "https://login.fjord.example:8443",
+		"https://a;script-src.example":          "'none'", // more than an origin in a policy
+	} {
+		d := newDesk(t)
+		must(d.svc.SetTenant(t.Context(), operator, d.tenant, func(x *directory.Tenant) error {
+			x.Graph = directory.Graph{Cloud: "custom", LoginURL: login, GraphURL: "https://graph.fjord.example/v1.0"}
+			return nil
+		}))
+		w := d.get("/auth/frontchannel-logout/"+d.tenant.String(), "")
+		wantHeaders(t, w.Header(), map[string]string{"Content-Security-Policy": "default-src 'none'; frame-ancestors " + ancestors})
+	}
 }
 
 // Events.

@@ -515,6 +515,27 @@ func TestLocalSecondFactor(t *testing.T) {
 	o.signIn("ida@example.com", idaPassword, must(totp.GenerateCode(secret, now())))
 }
 
+// TestLocalBeingAskedMakesUpForNothing: who has the password cannot wash wrong codes away by asking without one.
+func TestLocalBeingAskedMakesUpForNothing(t *testing.T) {
+	o := newOffice(t)
+	secret := o.enrol()
+	wrong := "000000"
+	if codeOf(secret, o.clock.Now()) == wrong {
+		wrong = "000001"
+	}
+	for range auth.FreeFailures {
+		if _, _, err := o.try("ida@example.com", idaPassword, wrong, here); !errors.Is(err, auth.ErrWrong) {
+			t.Fatal(err)
+		}
+		o.clock.Advance(time.Millisecond)
+		if _, _, err := o.try("ida@example.com", idaPassword, "", here); !errors.Is(err, auth.ErrCode) && directory.KindOf(err) != directory.RateLimited {
+			t.Fatal(err)
+		}
+	}
+	_, _, err := o.try("ida@example.com", idaPassword, wrong, here)
+	wantKind(t, err, directory.RateLimited)
+}
+
 // TestLocalCodesAreNotGuessed: who has the password and asks from everywhere gets few codes, and the link
 // still signs in.
 func TestLocalCodesAreNotGuessed(t *testing.T) {
@@ -601,7 +622,7 @@ func TestEnrolment(t *testing.T) {
 		"another's":                     done(bo.ID, e.Sealed, code),
 		"a changed one":                 done(o.ida.ID, e.Sealed[:20]+"A"+e.Sealed[21:], code),
 		"none":                          done(o.ida.ID, "", code),
-		"what is kept of another place": done(o.ida.ID, must(o.safe.seal([]byte(e.Secret), auth.TOTPPlace(o.ida.ID))), code),
+		"what is kept of another place": done(o.ida.ID, must(o.safe.seal([]byte(`{"secret":"`+e.Secret+`","until":"2099-01-01T00:00:00Z"}`), auth.TOTPPlace(o.ida.ID))), code),
 	} {
 		var d *directory.Error
 		if !errors.As(err, &d) || d.Kind != directory.Invalid || d.Field != "code" {

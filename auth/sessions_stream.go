@@ -30,7 +30,7 @@ func (s *Sessions) Stream(r *http.Request, check func(*directory.Principal) erro
 		cancel(nil)
 		s.streams.remove(st)
 	}
-	p, err := s.check(ctx, st.hash)
+	p, err := s.check(r.Context(), hash) // not by ctx, which the watch may have ended already: the reason is to be told
 	if err == nil && check != nil {
 		err = check(p)
 	}

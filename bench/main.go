@@ -42,6 +42,7 @@ type bench struct {
 	groups   map[int]*group
 	created  int // users beyond those of tenants
 	pulled   *pulled
+	sessions []string // secrets
 
 	dir        string // of the data
 	log        string // level of the server's log

@@ -26,6 +26,8 @@ var rows = []row{
 	{"get/64", func(ctx context.Context, b *bench) ([]Result, error) { return b.getUser(ctx, 64) }},
 	{"filter/8", func(ctx context.Context, b *bench) ([]Result, error) { return b.filterUser(ctx, 8) }},
 	{"filter/64", func(ctx context.Context, b *bench) ([]Result, error) { return b.filterUser(ctx, 64) }},
+	{"session/verify", verify},
+	{"session/who", who},
 	{"filter/scale", filterScale},
 	{"page/8", listPage},
 	{"page/deep", deepPage},

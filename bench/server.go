@@ -60,6 +60,7 @@ func (s *Server) Start(o Options, address *string) (err error) {
 func startApp(ctx context.Context, data string, o Options, st directory.Store) (*app.App, error) {
 	c, err := app.LoadConfig(app.Source{Flags: func(c *app.Config) {
 		c.Data, c.Listen, c.Log.Level, c.CAFile = data, "127.0.0.1:0", o.Log, o.CAFile
+		c.TrustedProxies, c.Upstreams = []string{"127.0.0.1"}, []app.Upstream{{Name: benchUpstream, Audience: "https://bench.example"}}
 	}})
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func sender(t *testing.T, c mail.Config) *mail.Sender {
 }
 
 func link() mail.Reset {
-	return mail.Reset{To: "ida@example.com", Name: "Ida Lind", Language: "en", Link: "https://id.example.com/password/bzl_0", Until: noon.Add(30 * time.Minute),
+	return mail.Reset{To: "ida@example.com", Name: "Ida Lind", Language: "en", Link: "https://id.example.com/password/bzl_0", Until: noon.Add(30 * time.Minute).In(time.FixedZone("", 5*3600)),
 		SignInURL: "https://id.example.com/operator"}
 }
 
@@ -194,7 +194,7 @@ func readHTML(t *testing.T, page string) (text string, links, foreign []string) 
 
 // TestNothingIsInjected: what others wrote stays a text in the place that is for it.
 func TestNothingIsInjected(t *testing.T) {
-	evil := "Eve\r\nBcc: all@example.com\r\n\r\n<script>alert(1)</script>\u202e\u2028.\r\n.\r\nMAIL FROM:<x>"
+	evil := "Eve\x1b[31m\x00\r\nBcc: all@example.com\r\n\r\n<script>alert(1)</script>\u202e\u2028.\r\n.\r\nMAIL FROM:<x>"
 	s := newServer(t, nil)
 	r := mail.Reset{To: "dee@example.com", Name: evil, Language: "en\r\nX: y", Directory: evil + strings.Repeat("x", 5000), PasswordURL: `javascript:alert("x")`, SignInURL: `https://id.example.com/"><b>`}
 	m := s.one(s.config(), r)
@@ -219,7 +219,7 @@ func TestNothingIsInjected(t *testing.T) {
 			t.Errorf("line %.100q", line)
 		}
 	}
-	if strings.ContainsAny(m.text, "\u202e\u2028") || !strings.Contains(m.text, "Hello,") {
+	if strings.ContainsAny(m.text, "\x1b\x00\u202e\u2028") || !strings.Contains(m.text, "Hello,") {
 		t.Error("a name that is none is shown, or a character that turns the text around")
 	}
 	for _, name := range []string{"http://evil.example", "Call www.evil.example", "Ida <ida@evil.example>", "a:b"} {
