@@ -234,7 +234,10 @@ type signedOutData struct {
 func (c *Console) signedOut(v *visit) error {
 	query := v.r.URL.Query()
 	data := signedOutData{Reason: query.Get("reason"), Next: auth.SafeNext(query.Get("next")), SignedIn: c.who(v)}
-	if !reasonTexts[data.Reason] {
+	switch {
+	case data.Reason == "": // a directory sends people back to exactly this address, after they have signed out of it
+		data.Reason = reasonSlug(directory.EndedSignOut)
+	case !reasonTexts[data.Reason]:
 		data.Reason = "unknown"
 	}
 	data.Local = data.Reason == string(directory.EndedPassword)

@@ -369,7 +369,7 @@ func TestSignOut(t *testing.T) {
 	if o.URL == nil || o.URL.RequestURI() != "/signed-out" {
 		t.Errorf("the directory sends the browser to %v (page %q)", o.URL, o.Page)
 	}
-	b.get("/signed-out").is(t, http.StatusOK, "You are not signed in")
+	b.get("/signed-out").is(t, http.StatusOK, "You are signed out")
 
 	w.localOperator("ops@bizzstream.example", "Olga", "correct horse battery")
 	b.post("/operator", url.Values{"email": {"ops@bizzstream.example"}, "password": {"correct horse battery"}})
@@ -424,7 +424,7 @@ func TestTheSignedOutPage(t *testing.T) {
 	w.person("Marta", "Marta Berg")
 	b := w.browser()
 	for query, want := range map[string]string{
-		"": "You are not signed in", "?reason=": "You are not signed in", "?reason=unknown": "You are not signed in", "?reason=nonsense": "You are not signed in",
+		"": "You are signed out", "?reason=": "You are signed out", "?reason=unknown": "You are not signed in", "?reason=nonsense": "You are not signed in",
 		"?reason=%3Cscript%3E": "You are not signed in", "?reason=signed+out": "You are not signed in", "?reason=signed-out": "You are signed out",
 		"?reason=expired": "Your session has ended", "?reason=replaced": "Signed in elsewhere", "?reason=password": `href="/operator"`, "?reason=deactivated": "Your access has ended",
 	} {

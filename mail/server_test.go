@@ -373,3 +373,10 @@ func (s *server) got() []*received {
 	defer s.mu.Unlock()
 	return s.mails
 }
+
+// unprotected returns what came without TLS.
+func (s *server) unprotected() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.clear)
+}
