@@ -57,6 +57,9 @@ type SessionConfig struct {
 	Life time.Duration `yaml:"life" env:"LIFE"` // from sign-in, whatever the activity; default, and most, 8 h
 	// without activity, a session ends; default 0: it does not
 	IdleLimit time.Duration `yaml:"idle" env:"IDLE"`
+	// file that tells whether the data was restored; default sessions.witness in the data folder. Snapshots of a whole
+	// disk need it on another one.
+	Witness string `yaml:"witness" env:"WITNESS"`
 }
 
 // SMTPConfig is the mail server that takes mails about passwords.

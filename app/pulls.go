@@ -420,7 +420,7 @@ func (a *App) summarize(ctx context.Context) string {
 // has ended: each time once, and once more after a restart.
 func (a *App) watchCredentials(ctx context.Context) {
 	if err := a.secrets.check(ctx); err != nil && ctx.Err() == nil {
-		a.log.Error("the secret of a tenant cannot be opened: its environments are not pulled", "error", err)
+		a.log.Error("a secret cannot be opened: what needs it does not work, such as a pull, a sign-in, a second factor", "error", err)
 	}
 	told := map[directory.ID]int{}
 	for {
@@ -434,6 +434,9 @@ func (a *App) watchCredentials(ctx context.Context) {
 		}
 	}
 }
+
+// without says what does not work without a credential.
+var without = map[string]string{directory.GraphCredential: "its environments are not pulled", directory.SignInCredential: "its people cannot sign in"}
 
 // warnCredentials logs what is due and was not told before.
 func (a *App) warnCredentials(ctx context.Context, told map[directory.ID]int) error {
@@ -450,10 +453,10 @@ func (a *App) warnCredentials(ctx context.Context, told map[directory.ID]int) er
 		told[c.ID] = level
 		left := c.Expires.Sub(now)
 		if left <= 0 {
-			a.log.Error("a credential has ended: its environments are not pulled", "tenant_id", c.TenantID, "expires", c.Expires)
+			a.log.Error("a credential has ended: "+without[c.Name], "tenant_id", c.TenantID, "credential", c.Name, "expires", c.Expires)
 			continue
 		}
-		a.log.Warn("a credential ends soon", "tenant_id", c.TenantID, "expires", c.Expires, "in", days(left))
+		a.log.Warn("a credential ends soon", "tenant_id", c.TenantID, "credential", c.Name, "expires", c.Expires, "in", days(left))
 	}
 	return nil
 }

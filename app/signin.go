@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -43,7 +44,7 @@ func (a *App) newSignIn(c Config, o Options) (*signIn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &signIn{sessions: auth.NewSessions(a.service, filepath.Join(c.Data, witnessFile))}
+	s := &signIn{sessions: auth.NewSessions(a.service, cmp.Or(c.Session.Witness, filepath.Join(c.Data, witnessFile)))}
 	s.assertions = auth.NewAssertions(auth.AssertionsConfig{Service: a.service, URL: a.url, Seal: a.secrets.sealAt, Unseal: a.secrets.openAt, Now: o.Now})
 	s.local = newLocal(a.service, a.secrets, o, a.url, mailer)
 	directories := auth.NewSignIn(auth.SignInConfig{
@@ -58,11 +59,14 @@ func (a *App) newSignIn(c Config, o Options) (*signIn, error) {
 		Provision: a.provision,
 	})
 	visits := auth.NewLimiterOf(o.Now, visitsPerMinute)
-	allow := func(r *http.Request) (time.Duration, bool) { return visits.Allow(address(r)) }
+	logouts := auth.NewLimiterOf(o.Now, visitsPerMinute)
+	allow := func(l *auth.Limiter) func(*http.Request) (time.Duration, bool) {
+		return func(r *http.Request) (time.Duration, bool) { return l.Allow(address(r)) }
+	}
 	s.http = auth.NewHTTP(auth.HTTPConfig{
 		Service: a.service, Sessions: s.sessions, Assertions: s.assertions, Upstreams: upstreams(c.Upstreams), URL: a.url,
 		Proxy: func(r *http.Request) bool { return a.proxies.trusts(peer(r)) },
-		Allow: allow,
+		Allow: allow(logouts),
 		By: func(r *http.Request) directory.Actor {
 			return directory.Actor{Channel: "sign-in", Address: address(r), RequestID: exchangeOf(r.Context()).id}
 		},
@@ -73,7 +77,7 @@ func (a *App) newSignIn(c Config, o Options) (*signIn, error) {
 		Address:       address,
 		RequestID:     func(r *http.Request) string { return exchangeOf(r.Context()).id },
 		URL:           a.url,
-		Limit:         allow,
+		Limit:         allow(visits),
 		BizzStreamURL: c.BizzStreamURL,
 		Now:           o.Now,
 		Log:           a.log,
@@ -183,7 +187,7 @@ func (a *App) resume(ctx context.Context) error {
 		return fmt.Errorf("app: sessions: %w", err)
 	}
 	if !hold {
-		a.log.Warn("all sessions have ended: the data was restored or moved, " + witnessFile + " was lost, or the clock was set back. Everybody signs in anew")
+		a.log.Warn("all sessions have ended: the data was restored, copied or moved, " + witnessFile + " was lost, or the clock was set back. Everybody signs in anew")
 	}
 	has, err := view(ctx, a.service, func(sn *directory.Snapshot) (bool, error) { return sn.HasLocalOperator() })
 	if err != nil || has || a.options.Notice == nil {

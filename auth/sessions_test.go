@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -353,6 +354,13 @@ func TestSessionsEndWithoutTheirWitness(t *testing.T) {
 		}},
 		{"too large", func(t *testing.T, file string) {
 			change(t, file, func(b []byte) []byte { return append(b, make([]byte, 5000)...) })
+		}},
+		{"put back from a copy", func(t *testing.T, file string) { // whose content is older than the file
+			change(t, file, func(b []byte) []byte {
+				at := bytes.LastIndex(b, []byte(`"written":"`)) + len(`"written":"`)
+				written := must(time.Parse(time.RFC3339Nano, string(b[at:len(b)-3])))
+				return append(append(b[:at:at], written.Add(-11*time.Second).Format(time.RFC3339Nano)...), "\"}\n"...)
+			})
 		}},
 		{"written by anybody", func(t *testing.T, file string) { check(t, os.Chmod(file, 0o622)) }},
 	} {

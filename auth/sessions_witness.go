@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
 )
@@ -38,21 +39,36 @@ func readWitness(name string) (w directory.Witness, err error) {
 	if info.Mode().Perm()&0o022 != 0 { // whoever can write it could make restored data pass for the data that was left
 		return directory.Witness{}, nil
 	}
-	return parseWitness(text), nil
+	kept, ok := parseWitness(text)
+	if !ok {
+		return directory.Witness{}, nil
+	}
+	// Nothing that puts a copy of the file back, with the data or without, can set the time of its inode.
+	if changed := changedAt(info); changed.After(kept.Written.Add(writingTakes)) {
+		return directory.Witness{}, nil
+	}
+	return kept.Witness, nil
+}
+
+// writingTakes is more than lies between the two times of a witness that was written here.
+const writingTakes = 10 * time.Second
+
+// keptWitness is a witness in its file.
+type keptWitness struct {
+	directory.Witness
+	Written time.Time `json:"written"` // by the clock of the file system
 }
 
 // parseWitness reads exactly what keepWitness wrote; anything else is no witness.
-func parseWitness(text []byte) (w directory.Witness) {
+func parseWitness(text []byte) (w keptWitness, ok bool) {
 	if json.Unmarshal(text, &w) != nil {
-		return directory.Witness{}
+		return w, false
 	}
-	if again, err := witnessText(w); err != nil || !bytes.Equal(text, again) {
-		return directory.Witness{}
-	}
-	return w
+	again, err := witnessText(w)
+	return w, err == nil && bytes.Equal(text, again)
 }
 
-func witnessText(w directory.Witness) ([]byte, error) {
+func witnessText(w keptWitness) ([]byte, error) {
 	text, err := json.Marshal(w)
 	return append(text, '\n'), err
 }
@@ -63,25 +79,22 @@ func (s *Sessions) keepWitness(w directory.Witness) error {
 	if s.witness == "" || w == (directory.Witness{}) {
 		return nil
 	}
-	text, err := witnessText(w)
-	if err == nil {
-		err = replaceFile(s.witness, text)
-	}
+	err := replaceFile(s.witness, func(at time.Time) ([]byte, error) { return witnessText(keptWitness{w, at.UTC()}) })
 	if err != nil {
 		return fmt.Errorf("auth: the witness of the sessions cannot be written: %w", err)
 	}
 	return nil
 }
 
-// replaceFile puts a text into a file of mode 0600. When it returns nil, the file and its name are on disk.
-func replaceFile(name string, text []byte) (err error) {
+// replaceFile puts a text, which is told the time by the clock of the file system, into a file of mode
+// 0600. When it returns nil, the file and its name are on disk.
+func replaceFile(name string, text func(at time.Time) ([]byte, error)) (err error) {
 	dir := filepath.Dir(name)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+"-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(writeDated(f, text), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
@@ -92,4 +105,17 @@ func replaceFile(name string, text []byte) (err error) {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+func writeDated(f *os.File, text func(at time.Time) ([]byte, error)) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b, err := text(info.ModTime())
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return err
 }

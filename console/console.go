@@ -193,7 +193,7 @@ func (c *Console) handler(rt route) http.Handler {
 			c.serve(v, rt, rt.post)
 		case rt.get != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead && !rt.effect):
 			if rt.effect {
-				if err := c.mayTry(v); err != nil {
+				if err := c.mayVisit(v); err != nil {
 					c.fail(v, err)
 					return
 				}

@@ -99,6 +99,15 @@ func fromHere(r *http.Request) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
+// mayVisit lets through who goes to a page that begins or ends a sign-in. What another site has a browser
+// load as a picture or a frame must not use up the tries of its network.
+func (c *Console) mayVisit(v *visit) error {
+	if dest := v.r.Header.Get("Sec-Fetch-Dest"); dest != "" && dest != "document" {
+		return &notice{status: http.StatusForbidden, key: "origin"}
+	}
+	return c.mayTry(v)
+}
+
 // mayTry refuses who has tried too often.
 func (c *Console) mayTry(v *visit) error {
 	if wait, ok := c.config.Limit(v.r); !ok {

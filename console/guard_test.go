@@ -264,6 +264,27 @@ func TestTooManyTries(t *testing.T) {
 	b.post("/logout", nil).goes(t, "/signed-out?reason=signed-out") // whoever wants to go may go
 }
 
+// TestOtherSitesUseUpNoTries: what a page elsewhere has a browser load begins no sign-in and counts for nothing.
+func TestOtherSitesUseUpNoTries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.person("Marta", "Marta Berg")
+	b := w.browser()
+	wait := time.Second
+	w.limit.Store(&wait)
+	for _, path := range []string{"/login/environment/{id}", "/auth/callback"} {
+		for dest, want := range map[string]int{"image": 403, "iframe": 403, "empty": 403, "script": 403, "document": 429, "": 429} {
+			header := map[string]string{}
+			if dest != "" {
+				header["Sec-Fetch-Dest"] = dest
+			}
+			if a := b.do("GET", filled(w, path), nil, header); a.status != want || a.to != "" {
+				t.Errorf("%s as %q: %d, to %q, want %d", path, dest, a.status, a.to, want)
+			}
+		}
+	}
+}
+
 // TestAStoreThatFailsLetsNobodyIn asks for everything while the store cannot be read.
 func TestAStoreThatFailsLetsNobodyIn(t *testing.T) {
 	t.Parallel()
