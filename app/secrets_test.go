@@ -162,7 +162,7 @@ func TestSecretsWithoutTheirKey(t *testing.T) {
 	if status, _ := r.get("/readyz"); status != 200 {
 		t.Errorf("/readyz: %d", status)
 	}
-	r.logged(`"msg":"the secret of a tenant cannot be opened`, "is missing")
+	r.logged(`"msg":"a secret cannot be opened`, "is missing")
 	live := r.Client()
 	// Another key does not open it.
 	if err := os.WriteFile(key, []byte(vault.Generate()), 0o600); err != nil {
