@@ -113,6 +113,7 @@ var operations = func() map[string]operation {
 	add(handle(RoleSet, (*admin).setRole))
 	add(handle(SessionList, (*admin).listSessions))
 	add(handle(SessionEnd, (*admin).endSession))
+	add(handle(UserForgetSubject, (*admin).forgetSubject))
 	add(handle(KeysRotate, (*admin).rotateKeys))
 	return all
 }()

@@ -42,8 +42,12 @@ var (
 	UserCreate = Operation[UserInput, User]{"user.create"}
 	UserList   = Operation[UserFilter, List[User]]{"user.list"}
 	UserShow   = Operation[UserRef, User]{"user.show"}
-	GroupList  = Operation[GroupFilter, List[Group]]{"group.list"}
-	GroupShow  = Operation[GroupRef, Group]{"group.show"}
+	// UserForgetSubject is for a person whose sign-in was refused because the directory tells another subject (sub)
+	// than before, once it is known why.
+	UserForgetSubject = Operation[UserRef, User]{"user.forget-subject"}
+
+	GroupList = Operation[GroupFilter, List[Group]]{"group.list"}
+	GroupShow = Operation[GroupRef, Group]{"group.show"}
 
 	AccessList     = Operation[AccessFilter, List[Access]]{"access.list"}
 	LogList        = Operation[LogFilter, List[LogEvent]]{"log.list"}
@@ -113,8 +117,9 @@ type Environment struct {
 	Name         string      `json:"name"`
 	Organization Named       `json:"organization"`
 	Integration  Integration `json:"integration"`
-	Active       int64       `json:"active"`   // accesses
-	Inactive     int64       `json:"inactive"` // accesses
+	Active       int64       `json:"active"`             // accesses
+	Inactive     int64       `json:"inactive"`           // accesses
+	LoginURL     string      `json:"loginUrl,omitempty"` // where its people sign in; empty: its tenant signs nobody in
 	Created      time.Time   `json:"created"`
 }
 

@@ -426,11 +426,11 @@ func (c Config) Warnings() (all []string) {
 	if !loopbackAddress(c.Listen) && len(c.TrustedProxies) == 0 {
 		all = append(all, "listening on "+c.Listen+" without TLS: tokens cross the network in the clear unless a proxy in front ends TLS; name it in trusted_proxies, or listen on 127.0.0.1")
 	}
-	if !loopbackAddress(c.Listen) && c.BaseURL == "" {
-		all = append(all, "base_url is not set: absolute locations follow the Host header that each client sends")
-	}
 	if strings.HasPrefix(c.BaseURL, "http:") && !loopbackAddress(strings.TrimPrefix(c.BaseURL, "http://")) {
 		all = append(all, "base_url is not https: Entra refuses it, tokens cross the network in the clear, and no browser keeps a session")
+	}
+	if c.BaseURL == "" && (len(c.TrustedProxies) > 0 || !loopbackAddress(c.Listen)) {
+		all = append(all, "base_url is not set: absolute locations follow the Host header that each client sends, and who signs in is sent back to "+localURL(c.Listen)+", which mails and assertions name too")
 	}
 	if len(c.Upstreams) > 0 && len(c.TrustedProxies) == 0 {
 		all = append(all, "upstreams are set but no trusted_proxies: /auth/verify answers only a proxy that is named there")

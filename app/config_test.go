@@ -250,7 +250,7 @@ func TestConfigWarnings(t *testing.T) {
 		{"open metrics", Config{MetricsListen: "10.0.0.1:9090"}, []string{"metrics"}},
 		{"in a hurry", Config{Pull: PullConfig{Interval: time.Minute}}, []string{"pull.interval is 1m0s"}},
 		{"keys that are none", Config{Secrets: SecretsConfig{Key: "k1 c2VjcmV0"}}, []string{"BIZZSCIM_SECRETS_KEY cannot be used"}},
-		{"trust in everybody", Config{TrustedProxies: []string{"0.0.0.0/0"}}, []string{"everybody"}},
+		{"trust in everybody", Config{TrustedProxies: []string{"0.0.0.0/0"}}, []string{"who signs in is sent back to http://127.0.0.1:8080", "everybody"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -118,7 +118,15 @@ func (a *admin) showEnvironment(ctx context.Context, _ directory.Actor, in RefIn
 		if err != nil {
 			return Environment{}, err
 		}
-		return viewEnvironment(newNames(sn), e)
+		out, err := viewEnvironment(newNames(sn), e)
+		if err != nil || !e.Integration.Enabled || e.Integration.TenantID.IsZero() {
+			return out, err
+		}
+		t, err := sn.Tenant(e.Integration.TenantID)
+		if err == nil && t.SignIn.ClientID != "" {
+			out.LoginURL = a.url() + "/login/environment/" + e.ID.String()
+		}
+		return out, err
 	})
 }
 

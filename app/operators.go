@@ -78,7 +78,8 @@ type RoleChange struct {
 
 // NewKey is a key that signs assertions from now on.
 type NewKey struct {
-	ID string `json:"id"` // kid
+	ID   string    `json:"id"`   // kid
+	From time.Time `json:"from"` // signs from then on
 }
 
 // Lives of links that the command line makes.
@@ -350,7 +351,46 @@ func (in *RoleChange) read(sn *directory.Snapshot) (out directory.RoleInput, err
 	return out, fail(directory.Invalid, "role", "a role is operator or partner, not %q; who administers an environment is set with: bizzscim account administrator", in.Role)
 }
 
+// forgetSubject lets the next sign-in of a person say anew who they are at their directory.
+func (a *admin) forgetSubject(ctx context.Context, by directory.Actor, in UserRef) (User, error) {
+	var object directory.ID
+	account, err := view(ctx, a.service, func(sn *directory.Snapshot) (*directory.Account, error) {
+		account, err := in.find(sn)
+		if err != nil || account.UserID.IsZero() {
+			return account, err
+		}
+		u, err := sn.User(account.TenantID, account.UserID)
+		if err == nil {
+			object = u.ObjectID
+		}
+		return account, err
+	})
+	if err != nil {
+		return User{}, err
+	}
+	err = fail(directory.NotFound, "subject", "%s has not signed in so far: nothing is remembered", account.UserName)
+	if !object.IsZero() {
+		if e := a.service.ForgetSubject(ctx, by, account.TenantID, object); !isNotFound(e) {
+			err = e
+		}
+	}
+	if err != nil {
+		return User{}, err
+	}
+	return a.showUser(ctx, by, UserRef{Ref: account.ID.String()})
+}
+
 func (a *admin) rotateKeys(ctx context.Context, by directory.Actor, _ None) (NewKey, error) {
 	id, err := a.keys.Rotate(ctx, by)
-	return NewKey{id}, err
+	if err != nil {
+		return NewKey{}, err
+	}
+	return view(ctx, a.service, func(sn *directory.Snapshot) (NewKey, error) {
+		keys, err := sn.SigningKeys()
+		i := slices.IndexFunc(keys, func(k directory.SigningKey) bool { return k.ID == id })
+		if err != nil || i < 0 {
+			return NewKey{ID: id}, err
+		}
+		return NewKey{id, keys[i].From}, nil
+	})
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/bizzstream/bizzscim/mail"
 )
 
-// Paths of the sign-in that are registered in Entra.
 const (
 	witnessFile     = "sessions.witness"
 	setupLife       = 24 * time.Hour // of the first operator's link

@@ -14,6 +14,7 @@ type SignIn struct {
 	Contact     string `json:"contact,omitempty"`     // whom people ask
 	PasswordURL string `json:"passwordUrl,omitempty"` // where they change their password
 	RedirectURI string `json:"redirectUri"`           // to be registered in Entra
+	SignedOut   string `json:"signedOutUri"`          // to be registered too, for signing out of the directory
 	LogoutURL   string `json:"logoutUrl"`             // Front-channel logout URL, to be registered in Entra
 }
 
@@ -30,13 +31,14 @@ type SignInChange struct {
 // Paths that are registered in Entra.
 const (
 	callbackPath     = "/auth/callback"
+	signedOutPath    = "/signed-out"
 	frontchannelPath = "/auth/frontchannel-logout/" // and the id of the tenant
 )
 
 func (a *admin) viewSignIn(t *directory.Tenant) SignIn {
 	s := t.SignIn
 	return SignIn{ClientID: s.ClientID, Label: s.Label, Prompt: s.Prompt, DomainHint: s.DomainHint, Contact: s.Contact, PasswordURL: s.PasswordURL,
-		RedirectURI: a.url() + callbackPath, LogoutURL: a.url() + frontchannelPath + t.ID.String()}
+		RedirectURI: a.url() + callbackPath, SignedOut: a.url() + signedOutPath, LogoutURL: a.url() + frontchannelPath + t.ID.String()}
 }
 
 func (in *SignInChange) apply(s *directory.SignIn) {

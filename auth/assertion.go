@@ -24,7 +24,7 @@ const (
 type Upstream struct {
 	Name        string       // as in the path of ServeVerify: a-z, 0-9, hyphen
 	Audience    string       // aud of its assertions; empty: Name
-	Environment directory.ID // whose active access is needed, of operators too; zero: of any environment
+	Environment directory.ID // whose active access is needed, of operators too; zero: an active access to any
 }
 
 // Assertion is what an upstream learns of who is signed in: the claims of a JWT (RFC 7519), signed with
@@ -69,12 +69,16 @@ func NewAssertions(c AssertionsConfig) *Assertions {
 }
 
 // Sign makes the assertion of a principal for an upstream: a JWS in compact form (RFC 7515). Errors:
-// Forbidden when the principal has no active access to the upstream's environment; a role is no access.
+// Forbidden when the principal has no active access to the upstream's environment, or to any where the
+// upstream has none; a role is no access.
 func (a *Assertions) Sign(ctx context.Context, u Upstream, p *directory.Principal) (string, error) {
 	now := a.config.Now()
 	c := Assertion{Issuer: a.config.URL(), Subject: p.Account.ID.String(), Audience: u.audience(), IssuedAt: now.Unix(),
 		NotBefore: now.Add(-assertedSince).Unix(), Expires: now.Add(assertedFor).Unix(), ID: rand.Text(), Session: p.Session.ID.String(),
 		Email: p.Account.Email, Name: p.Account.Name}
+	if len(p.Accesses) == 0 {
+		return "", errNoAccess
+	}
 	if !u.Environment.IsZero() {
 		access := p.Access(u.Environment)
 		if access == nil {
@@ -96,7 +100,7 @@ func (a *Assertions) Sign(ctx context.Context, u Upstream, p *directory.Principa
 	return a.keys.sign(ctx, claims, now)
 }
 
-var errNoAccess = &directory.Error{Kind: directory.Forbidden, Field: "access", Detail: "this account has no active access to the environment of this application"}
+var errNoAccess = &directory.Error{Kind: directory.Forbidden, Field: "access", Detail: "this account has no active access to an environment of this application"}
 
 func (u Upstream) audience() string {
 	if u.Audience != "" {

@@ -69,6 +69,10 @@ func (l *Local) answer(ctx context.Context, r reset) {
 		return
 	}
 	for _, p := range people {
+		if p.held {
+			l.config.Log.Info("no mail about a password was sent: a link that an operator made still works", "account", p.account.ID, "request", r.by.RequestID)
+			continue
+		}
 		l.mailTo(ctx, r, p)
 	}
 }
@@ -78,17 +82,18 @@ type recipient struct {
 	account *directory.Account
 	mail    ResetMail
 	login   bool // a local one: the mail gets a link
+	held    bool // an operator's link to it still works, which that of a mail would end: there is none
 }
 
-// people finds whose stored primary address an address is: at most one internal account, and a user of
-// each tenant.
+// people finds whose stored primary address an address is: an internal account alone, or a user of each
+// tenant that is trusted for its domain. Otherwise whoever sets a directory up could have us write to
+// anybody, in words of their own.
 func (l *Local) people(ctx context.Context, email string) (all []recipient, err error) {
 	err = l.config.Service.View(ctx, func(sn *directory.Snapshot) error {
-		if all, err = l.internal(sn, email); err != nil {
+		if all, err = l.internal(sn, email); err != nil || len(all) > 0 {
 			return err
 		}
-		external, err := l.external(sn, email)
-		all = append(all, external...)
+		all, err = l.external(sn, email)
 		return err
 	})
 	return all, err
@@ -103,7 +108,12 @@ func (l *Local) internal(sn *directory.Snapshot, email string) ([]recipient, err
 	if err != nil {
 		return nil, err
 	}
-	return []recipient{{account: a, login: login != nil, mail: ResetMail{To: a.Email, Name: a.Name, Language: a.Language}}}, nil
+	link, err := sn.AccountLink(directory.LinkPassword, a.ID, l.config.Service.SessionNow())
+	if err != nil {
+		return nil, err
+	}
+	held := link != nil && link.CreatedBy.Role == directory.RoleOperator
+	return []recipient{{account: a, login: login != nil, held: held, mail: ResetMail{To: a.Email, Name: a.Name, Language: a.Language}}}, nil
 }
 
 func (l *Local) external(sn *directory.Snapshot, email string) (all []recipient, err error) {
@@ -122,7 +132,7 @@ func (l *Local) external(sn *directory.Snapshot, email string) (all []recipient,
 			if err != nil {
 				return nil, err
 			}
-			if l.config.Service.Fold(u.Email) != address { // one of their other addresses
+			if l.config.Service.Fold(u.Email) != address || !t.Trusts(u.Email) { // one of their other addresses, or not one to speak for
 				continue
 			}
 			a, err := sn.Account(u.AccountID)

@@ -165,7 +165,7 @@ func (o *office) enrol() string {
 	e := must(o.local.Enrol(o.Context(), o.ida.ID))
 	by := visitor
 	by.ID = o.ida.ID.String()
-	if err := o.local.EnrolDone(o.Context(), by, o.ida.ID, e.Sealed, codeOf(e.Secret, o.clock.Now())); err != nil {
+	if err := o.local.EnrolDone(o.Context(), by, o.ida.ID, idaPassword, e.Sealed, codeOf(e.Secret, o.clock.Now())); err != nil {
 		o.Fatal(err)
 	}
 	o.clock.Advance(time.Minute) // the code is spent
@@ -221,7 +221,7 @@ func TestLocalTellsNobodyApart(t *testing.T) {
 	eve := visitor
 	eve.ID = withFactor.ID.String()
 	e := must(o.local.Enrol(t.Context(), withFactor.ID))
-	if err := o.local.EnrolDone(t.Context(), eve, withFactor.ID, e.Sealed, codeOf(e.Secret, o.clock.Now())); err != nil {
+	if err := o.local.EnrolDone(t.Context(), eve, withFactor.ID, idaPassword, e.Sealed, codeOf(e.Secret, o.clock.Now())); err != nil {
 		t.Fatal(err)
 	}
 	for n, tt := range []struct{ name, email, password, code string }{
@@ -462,6 +462,7 @@ func TestLocalBoundsASource(t *testing.T) {
 		"password link": func(by directory.Actor) error { _, err := o.local.ResetPassword(t.Context(), by, "x", ""); return err },
 		"reset":         func(by directory.Actor) error { return o.local.RequestReset(t.Context(), by, "ida@example.com", "") },
 		"own password":  func(by directory.Actor) error { return o.local.ChangePassword(t.Context(), by, o.ida.ID, "x", "y") },
+		"set factor up": func(by directory.Actor) error { return o.local.EnrolDone(t.Context(), by, o.ida.ID, "x", "", "") },
 		"remove factor": func(by directory.Actor) error { return o.local.EnrolRemove(t.Context(), by, o.ida.ID, "x") },
 	} {
 		if err := fn(visitor); directory.KindOf(err) != directory.RateLimited || err == nil {
@@ -608,10 +609,10 @@ func TestEnrolment(t *testing.T) {
 	done := func(account directory.ID, sealed, code string) error {
 		mine := visitor
 		mine.ID = account.String()
-		return o.local.EnrolDone(t.Context(), mine, account, sealed, code)
+		return o.local.EnrolDone(t.Context(), mine, account, idaPassword, sealed, code)
 	}
 	bo := must(o.svc.CreateOperator(t.Context(), operator, "bo@example.com", "Bo"))
-	o.setPassword(bo.ID, newPassword)
+	o.setPassword(bo.ID, idaPassword)
 	code := codeOf(e.Secret, o.clock.Now())
 	wrong := "000000"
 	if code == wrong {
@@ -664,6 +665,40 @@ func TestEnrolment(t *testing.T) {
 	wantKind(t, err, directory.NotFound)
 	_, err = o.local.Enrol(t.Context(), directory.ID{1})
 	wantKind(t, err, directory.NotFound)
+}
+
+// TestEnrolmentNeedsThePassword: who found an open browser cannot shut its owner out with a second factor.
+func TestEnrolmentNeedsThePassword(t *testing.T) {
+	o := newOffice(t)
+	e := must(o.local.Enrol(t.Context(), o.ida.ID))
+	done := func(password, address string) error {
+		by := from(address)
+		by.ID = o.ida.ID.String()
+		return o.local.EnrolDone(t.Context(), by, o.ida.ID, password, e.Sealed, codeOf(e.Secret, o.clock.Now()))
+	}
+	for _, password := range []string{"", newPassword, idaPassword + " "} {
+		if err := done(password, elsewhere); !errors.Is(err, auth.ErrWrong) {
+			t.Errorf("with the password %q: %v", password, err)
+		}
+	}
+	// It is not guessed here faster than at the sign-in: the failures of both count together.
+	for range auth.FreeFailures - 1 {
+		if err := done(newPassword, here); !errors.Is(err, auth.ErrWrong) {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := o.try("ida@example.com", newPassword, "", here); !errors.Is(err, auth.ErrWrong) {
+		t.Fatal(err)
+	}
+	before := o.hashes.Load()
+	wantKind(t, done(idaPassword, here), directory.RateLimited)
+	if o.hashes.Load() != before || o.login(o.ida.ID).TOTP != "" {
+		t.Error("a second factor by guessing")
+	}
+	o.clock.Advance(time.Second)
+	if err := done(idaPassword, here); err != nil {
+		t.Errorf("with the password: %v", err)
+	}
 }
 
 func TestChangePassword(t *testing.T) {
@@ -915,6 +950,8 @@ func (o *office) request(t *testing.T, email, language string) {
 func TestResetMails(t *testing.T) {
 	o := newOffice(t)
 	must(o.svc.CreateAccount(t.Context(), operator, "bo", "Bo@example.com", "Bo Berg"))
+	o.trust(o.alpha, "example.com")
+	o.trust(o.bravo, "example.com")
 	must(o.svc.SetTenant(t.Context(), operator, o.bravo, func(t *directory.Tenant) error {
 		t.SignIn.Label, t.SignIn.PasswordURL = "Bravo Ltd", "https://password.example.net/change"
 		return nil
@@ -976,6 +1013,100 @@ func TestResetMails(t *testing.T) {
 	}
 	if s := strings.ToLower(o.log.String()); strings.Contains(s, "example.com") || strings.Contains(s, "ida") || strings.Contains(s, "bzl_") {
 		t.Errorf("the log says too much: %s", s)
+	}
+}
+
+// trust has a tenant speak for these e-mail domains alone.
+func (o *office) trust(tenant directory.ID, domains ...string) {
+	o.Helper()
+	must(o.svc.SetTenant(o.Context(), operator, tenant, func(t *directory.Tenant) error {
+		t.TrustedDomains = domains
+		return nil
+	}))
+}
+
+// TestResetMailsSpeakForTrustedDomainsAlone: a directory that says that somebody else's address is one of
+// its people has no mail of ours sent there.
+func TestResetMailsSpeakForTrustedDomainsAlone(t *testing.T) {
+	o := newOffice(t)
+	o.trust(o.alpha, "fjord.example")
+	for _, email := range []string{"dee@fjord.example", "dee@victim.example", "dee@sub.fjord.example", "dee@notfjord.example", "fjord.example@victim.example", "eva@fjord.example"} {
+		o.user(o.alpha, email)
+	}
+	o.user(o.bravo, "DEE@fjord.example")
+	// An internal account of the same address, which came later.
+	must(o.svc.CreateAccount(t.Context(), operator, "eva", "eva@fjord.example", "Eva"))
+	for email, want := range map[string][]string{
+		"dee@fjord.example": {"alpha"}, "Dee@FJORD.example": {"alpha"}, "dee@victim.example": nil, "dee@sub.fjord.example": nil,
+		"dee@notfjord.example": nil, "fjord.example@victim.example": nil, "eva@fjord.example": {""},
+	} {
+		o.clock.Advance(auth.NoteInterval)
+		var got []string
+		for _, m := range o.answered(t, email, "") {
+			got = append(got, m.Directory)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("the directories of the mails to %s: %s", email, d)
+		}
+	}
+	o.trust(o.alpha)
+	o.clock.Advance(auth.NoteInterval)
+	if mails := o.answered(t, "dee@fjord.example", ""); len(mails) != 0 {
+		t.Errorf("of a domain that is not trusted any more: %+v", mails)
+	}
+}
+
+// TestResetLeavesTheLinkOfAnOperatorAlone: nobody who asks for a mail ends the link that an operator has made.
+func TestResetLeavesTheLinkOfAnOperatorAlone(t *testing.T) {
+	o := newOffice(t)
+	link := func(kind directory.LinkKind, account directory.ID) string {
+		text, _, err := o.local.NewLink(t.Context(), operator, kind, account, 24*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	works := func(link string) bool {
+		_, err := o.local.LinkAccount(t.Context(), directory.LinkPassword, link)
+		return err == nil
+	}
+	made := link(directory.LinkPassword, o.ida.ID)
+	for range 3 {
+		if mails := o.answered(t, "ida@example.com", ""); len(mails) != 0 || !works(made) {
+			t.Fatalf("%d mails, and the link works: %v", len(mails), works(made))
+		}
+		o.clock.Advance(2 * auth.NoteInterval)
+	}
+	if s := strings.ToLower(o.log.String()); !strings.Contains(s, "an operator made still works") || strings.Contains(s, "example.com") || strings.Contains(s, "bzl_") {
+		t.Errorf("log: %s", s)
+	}
+	// Once it is over there are mails again, at once.
+	if mails := o.answered(t, "ida@example.com", ""); len(mails) != 0 {
+		t.Errorf("%d mails", len(mails))
+	}
+	o.clock.Advance(24*time.Hour - 6*auth.NoteInterval)
+	mails := o.answered(t, "ida@example.com", "")
+	if len(mails) != 1 || mails[0].Link == "" {
+		t.Fatalf("after the life of the link: %+v", mails)
+	}
+	// Another kind of link is not ended by a mail, nor is another's, and a mail's own may be followed by a
+	// newer one: of a server that does not know any more what it has sent.
+	bo := must(o.svc.CreateOperator(t.Context(), operator, "bo@example.com", "Bo"))
+	link(directory.LinkSignIn, o.ida.ID)
+	others := link(directory.LinkPassword, bo.ID)
+	o.local = auth.NewLocal(o.config)
+	again := o.answered(t, "ida@example.com", "")
+	if len(again) != 1 || again[0].Link == "" || again[0].Link == mails[0].Link || !works(others) {
+		t.Errorf("of a new server: %+v", again)
+	}
+	// A link that was used holds nothing back.
+	used := link(directory.LinkPassword, o.ida.ID)
+	if _, err := o.local.ResetPassword(t.Context(), visitor, used, newPassword); err != nil {
+		t.Fatal(err)
+	}
+	o.clock.Advance(auth.ResetLife)
+	if mails := o.answered(t, "ida@example.com", ""); len(mails) != 1 {
+		t.Errorf("after the link was used: %d mails", len(mails))
 	}
 }
 

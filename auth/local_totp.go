@@ -141,10 +141,14 @@ func (l *Local) withoutFactor(ctx context.Context, account directory.ID) (a *dir
 
 var errNoLogin = &directory.Error{Kind: directory.NotFound, Detail: "this account does not sign in here with a password"}
 
-// EnrolDone sets the second factor up with a code of it. Errors: Invalid with Field code; NotFound;
+// EnrolDone sets the second factor up with the password and a code of it: who found an open browser must
+// not shut its owner out. Errors: ErrWrong for the password; RateLimited; Invalid with Field code; NotFound;
 // Conflict when there is one already.
-func (l *Local) EnrolDone(ctx context.Context, by directory.Actor, account directory.ID, sealed, code string) error {
+func (l *Local) EnrolDone(ctx context.Context, by directory.Actor, account directory.ID, password, sealed, code string) error {
 	if _, err := l.withoutFactor(ctx, account); err != nil {
+		return err
+	}
+	if _, err := l.prove(ctx, by, account, password); err != nil {
 		return err
 	}
 	secret, err := l.openEnrolment(account, sealed)

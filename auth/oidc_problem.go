@@ -54,7 +54,7 @@ var numberProblems = map[string]ProblemCode{
 var (
 	oauthError    = regexp.MustCompile(`^[a-z_]{1,64}$`)
 	errorNumber   = regexp.MustCompile(`^(AADSTS[0-9]{4,9}):`)
-	policyNumber  = regexp.MustCompile(`^AADSTS530[0-9]{2}$`) // Conditional Access
+	policyNumber  = regexp.MustCompile(`^AADSTS530[0-9]{2,3}$`) // Conditional Access
 	traceID       = regexp.MustCompile(`\bTrace ID: ([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:\s|$)`)
 	correlationID = regexp.MustCompile(`\bCorrelation ID: ([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:\s|$)`)
 )

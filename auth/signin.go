@@ -53,7 +53,7 @@ type Start struct {
 	Tenant    directory.ID
 	Next      string // where to go afterwards: a path that SafeNext has passed
 	LoginHint string // userName or e-mail address that the person has typed; empty: none
-	Prompt    string // none, login, select_account or consent in place of the tenant's; any other: the tenant's
+	Prompt    string // none, login, select_account or consent in place of the tenant's, but where that is login; any other: the tenant's
 }
 
 // exchangeTime bounds the exchange of a code.
@@ -84,12 +84,13 @@ func (s *SignIn) Begin(ctx context.Context, in Start) (address string, cookie *h
 	return s.application(t, published).AuthCodeURL(a.State, options...), cookie, nil
 }
 
-// hints are the parameters that shape what the directory asks. It refuses a login_hint beside
+// hints are the parameters that shape what the directory asks. A tenant whose people give their
+// credentials each time is not talked out of it by what a browser has sent. The directory refuses a login_hint beside
 // select_account. Source: Microsoft, "OAuth 2.0 authorization code flow".
 func hints(in Start, settings *directory.SignIn) map[string]string {
 	all := map[string]string{}
 	prompt := in.Prompt
-	if !slices.Contains([]string{"none", "login", "select_account", "consent"}, prompt) {
+	if settings.Prompt == "login" || !slices.Contains([]string{"none", "login", "select_account", "consent"}, prompt) {
 		prompt = settings.Prompt
 	}
 	if prompt != "" {

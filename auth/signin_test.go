@@ -64,16 +64,21 @@ func TestBeginHints(t *testing.T) {
 		in       auth.Start
 		want     url.Values
 	}{
-		"nothing":                 {directory.SignIn{}, auth.Start{}, url.Values{}},
-		"the tenant's prompt":     {directory.SignIn{Prompt: "login"}, auth.Start{}, url.Values{"prompt": {"login"}}},
-		"another prompt":          {directory.SignIn{Prompt: "login"}, auth.Start{Prompt: "select_account"}, url.Values{"prompt": {"select_account"}}},
-		"a prompt that is none":   {directory.SignIn{Prompt: "login"}, auth.Start{Prompt: "x&y"}, url.Values{"prompt": {"login"}}},
-		"silently":                {directory.SignIn{}, auth.Start{Prompt: "none", LoginHint: "ada"}, url.Values{"prompt": {"none"}, "login_hint": {"ada"}}},
-		"a hint beside a choice":  {directory.SignIn{Prompt: "select_account"}, auth.Start{LoginHint: "ada"}, url.Values{"prompt": {"select_account"}}},
-		"a hint that is too long": {directory.SignIn{}, auth.Start{LoginHint: strings.Repeat("a", 321)}, url.Values{}},
-		"a hint of the length":    {directory.SignIn{}, auth.Start{LoginHint: strings.Repeat("a", 320)}, url.Values{"login_hint": {strings.Repeat("a", 320)}}},
-		"the tenant's domain":     {directory.SignIn{DomainHint: "fjord.example"}, auth.Start{}, url.Values{"domain_hint": {"fjord.example"}}},
-		"a hint with more in it":  {directory.SignIn{}, auth.Start{LoginHint: "a&prompt=none"}, url.Values{"login_hint": {"a&prompt=none"}}},
+		"nothing":                  {directory.SignIn{}, auth.Start{}, url.Values{}},
+		"the tenant's prompt":      {directory.SignIn{Prompt: "login"}, auth.Start{}, url.Values{"prompt": {"login"}}},
+		"another prompt":           {directory.SignIn{}, auth.Start{Prompt: "select_account"}, url.Values{"prompt": {"select_account"}}},
+		"in place of the tenant's": {directory.SignIn{Prompt: "select_account"}, auth.Start{Prompt: "login"}, url.Values{"prompt": {"login"}}},
+		"a choice where credentials are asked for": {directory.SignIn{Prompt: "login"}, auth.Start{Prompt: "select_account", LoginHint: "ada"},
+			url.Values{"prompt": {"login"}, "login_hint": {"ada"}}},
+		"silently where credentials are asked for": {directory.SignIn{Prompt: "login"}, auth.Start{Prompt: "none"}, url.Values{"prompt": {"login"}}},
+		"consent where credentials are asked for":  {directory.SignIn{Prompt: "login"}, auth.Start{Prompt: "consent"}, url.Values{"prompt": {"login"}}},
+		"a prompt that is none":                    {directory.SignIn{Prompt: "login"}, auth.Start{Prompt: "x&y"}, url.Values{"prompt": {"login"}}},
+		"silently":                                 {directory.SignIn{}, auth.Start{Prompt: "none", LoginHint: "ada"}, url.Values{"prompt": {"none"}, "login_hint": {"ada"}}},
+		"a hint beside a choice":                   {directory.SignIn{Prompt: "select_account"}, auth.Start{LoginHint: "ada"}, url.Values{"prompt": {"select_account"}}},
+		"a hint that is too long":                  {directory.SignIn{}, auth.Start{LoginHint: strings.Repeat("a", 321)}, url.Values{}},
+		"a hint of the length":                     {directory.SignIn{}, auth.Start{LoginHint: strings.Repeat("a", 320)}, url.Values{"login_hint": {strings.Repeat("a", 320)}}},
+		"the tenant's domain":                      {directory.SignIn{DomainHint: "fjord.example"}, auth.Start{}, url.Values{"domain_hint": {"fjord.example"}}},
+		"a hint with more in it":                   {directory.SignIn{}, auth.Start{LoginHint: "a&prompt=none"}, url.Values{"login_hint": {"a&prompt=none"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			must(w.Service.SetTenant(t.Context(), authtest.Operator, w.Tenant.ID, func(t *directory.Tenant) error {
@@ -383,7 +388,7 @@ func TestProviderErrors(t *testing.T) {
 		{"interaction_required", describe("50105", ""), auth.ProblemNotAssigned, "AADSTS50105"},
 		{"access_denied", describe("53003", ""), auth.ProblemConditionalAccess, "AADSTS53003"},
 		{"access_denied", describe("53000", ""), auth.ProblemConditionalAccess, "AADSTS53000"},
-		{"access_denied", describe("530032", ""), auth.ProblemCancelled, "AADSTS530032"},
+		{"access_denied", describe("530032", ""), auth.ProblemConditionalAccess, "AADSTS530032"},
 		{"interaction_required", describe("50076", ""), auth.ProblemMFA, "AADSTS50076"},
 		{"interaction_required", describe("50079", ""), auth.ProblemMFA, "AADSTS50079"},
 		{"consent_required", "", auth.ProblemConsent, ""},

@@ -154,7 +154,7 @@ type factorData struct {
 	Secret string // base32, in groups of four
 	QR     template.URL
 	Sealed string
-	Error  string
+	Errors map[string]string
 }
 
 // factor begins to set up a second factor.
@@ -189,18 +189,23 @@ func grouped(s string) string {
 	return string(out)
 }
 
-// factorPost sets the second factor up with its first code.
+// factorPost sets the second factor up with the password and its first code.
 func (c *Console) factorPost(v *visit) error {
 	form := v.r.PostForm
-	err := c.config.Local.EnrolDone(v.r.Context(), c.by(v), v.principal.Account.ID, form.Get("sealed"), form.Get("code"))
-	if err != nil && directory.KindOf(err) == directory.Invalid {
-		c.render(v, http.StatusUnprocessableEntity, "factor", "factor.title", factorData{Sealed: form.Get("sealed"), Error: "factor.wrong"})
+	err := c.config.Local.EnrolDone(v.r.Context(), c.by(v), v.principal.Account.ID, form.Get("password"), form.Get("sealed"), form.Get("code"))
+	again := factorData{Sealed: form.Get("sealed")}
+	switch kind := directory.KindOf(err); {
+	case err == nil:
+		v.redirect("/account", url.Values{"done": {"factor-set"}})
 		return nil
-	}
-	if err != nil {
+	case kind == directory.Unauthorized:
+		again.Errors = map[string]string{"password": "password.old.wrong"}
+	case kind == directory.Invalid:
+		again.Errors = map[string]string{"code": "factor.wrong"}
+	default:
 		return orAccount(v, err)
 	}
-	v.redirect("/account", url.Values{"done": {"factor-set"}})
+	c.render(v, http.StatusUnprocessableEntity, "factor", "factor.title", again)
 	return nil
 }
 

@@ -130,21 +130,30 @@ func TestSecondFactor(t *testing.T) {
 	b := w.browser()
 	b.operator("ops@bizzstream.example", good, "")
 	b.get("/account").is(t, http.StatusOK, "Set up a second factor")
-	page := b.get("/account/second-factor").is(t, http.StatusOK, `src="data:image/png;base64,`)
+	page := b.get("/account/second-factor").is(t, http.StatusOK, `src="data:image/png;base64,`, `type="password" autocomplete="current-password"`)
 	_, secret, _ := strings.Cut(page.body, `<code class="secret">`)
 	secret, _, _ = strings.Cut(secret, "<")
 	secret = strings.ReplaceAll(secret, " ", "")
 	sealed := page.hidden(t, "sealed")
-	wrong := b.post("/account/second-factor", url.Values{"sealed": {sealed}, "code": {"00000"}}).is(t, http.StatusUnprocessableEntity, `id="code-error"`, "Show a new QR code").lacks(t, secret)
+	code := must(totp.GenerateCode(secret, w.clock.Now()))
+	for _, password := range []string{"", "wrong"} {
+		stranger := b.post("/account/second-factor", url.Values{"password": {password}, "sealed": {sealed}, "code": {code}}).is(t, http.StatusUnprocessableEntity,
+			`id="password-error"`, "not your current password", "Show a new QR code").lacks(t, secret, `id="code-error"`, `value="wrong"`)
+		if stranger.hidden(t, "sealed") != sealed {
+			t.Error("a wrong password loses what was begun")
+		}
+	}
+	b.get("/account").is(t, http.StatusOK, "Set up a second factor")
+	wrong := b.post("/account/second-factor", url.Values{"password": {good}, "sealed": {sealed}, "code": {"00000"}}).is(t, http.StatusUnprocessableEntity,
+		`id="code-error"`, "Show a new QR code").lacks(t, secret, good, `id="password-error"`)
 	if wrong.hidden(t, "sealed") != sealed {
 		t.Error("a wrong code loses what was begun")
 	}
-	b.post("/account/second-factor", url.Values{"sealed": {"x"}, "code": {must(totp.GenerateCode(secret, w.clock.Now()))}}).is(t, http.StatusUnprocessableEntity)
-	code := must(totp.GenerateCode(secret, w.clock.Now()))
-	b.post("/account/second-factor", url.Values{"sealed": {sealed}, "code": {code[:3] + " " + code[3:]}}).goes(t, "/account?done=factor-set")
+	b.post("/account/second-factor", url.Values{"password": {good}, "sealed": {"x"}, "code": {code}}).is(t, http.StatusUnprocessableEntity, `id="code-error"`)
+	b.post("/account/second-factor", url.Values{"password": {good}, "sealed": {sealed}, "code": {code[:3] + " " + code[3:]}}).goes(t, "/account?done=factor-set")
 	b.get("/account?done=factor-set").is(t, http.StatusOK, "The second factor is on.", "A code is asked for").lacks(t, "Set up a second factor")
 	b.get("/account/second-factor").goes(t, "/account")
-	b.post("/account/second-factor", url.Values{"sealed": {sealed}, "code": {code}}).goes(t, "/account")
+	b.post("/account/second-factor", url.Values{"password": {good}, "sealed": {sealed}, "code": {code}}).goes(t, "/account")
 	b.post("/logout", nil)
 
 	asked := b.operator("ops@bizzstream.example", good, "").is(t, http.StatusUnprocessableEntity, "<details open>", "Enter the code of your authenticator", `value="ops@bizzstream.example"`).lacks(t, good, secret)

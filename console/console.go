@@ -47,7 +47,7 @@ type Local interface {
 	ChangePassword(ctx context.Context, by directory.Actor, account directory.ID, old, password string) error
 	RequestReset(ctx context.Context, by directory.Actor, email, language string) error
 	Enrol(ctx context.Context, account directory.ID) (*auth.Enrolment, error)
-	EnrolDone(ctx context.Context, by directory.Actor, account directory.ID, sealed, code string) error
+	EnrolDone(ctx context.Context, by directory.Actor, account directory.ID, password, sealed, code string) error
 	EnrolRemove(ctx context.Context, by directory.Actor, account directory.ID, password string) error
 }
 

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -167,7 +168,7 @@ func checkHTTPS(field, text string) error {
 }
 
 // CreateTenant makes a tenant. Its id and creation time are set here. A partner makes one of its own
-// organizations. Errors: Forbidden; Invalid; NotFound for an organization; Exists.
+// organizations, without trusted domains. Errors: Forbidden; Invalid; NotFound for an organization; Exists.
 func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant, error) {
 	if err := require(by, RolePartner, RoleOperator); err != nil {
 		return nil, err
@@ -176,6 +177,9 @@ func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant
 		return nil, err
 	}
 	if err := mayPoint(by, Graph{}, t.Graph); err != nil {
+		return nil, err
+	}
+	if err := mayTrust(by, nil, t.TrustedDomains); err != nil {
 		return nil, err
 	}
 	err := s.update(ctx, by, func(c *change) error {
@@ -210,9 +214,21 @@ func mayPoint(by Actor, before, after Graph) error {
 	return nil
 }
 
+// mayTrust refuses a domain more from anybody but an operator: the directory may adopt the internal
+// accounts of a trusted domain, and is offered to its people for signing in.
+func mayTrust(by Actor, before, after []string) error {
+	more := slices.ContainsFunc(after, func(d string) bool { return !slices.Contains(before, d) })
+	if more && by.Role != RoleOperator {
+		return failf(Forbidden, "trustedDomains", "an operator alone may add a trusted domain: ask one to confirm that it belongs to the organization")
+	}
+	return nil
+}
+
 // SetTenant changes a tenant: fn edits a copy. Id, name and creation time stay. An organization
 // that still has an environment joined to the tenant cannot be taken from it. A partner changes a tenant
-// whose organizations are all its own, and they stay so. Errors: Forbidden; Invalid; NotFound; Conflict.
+// whose organizations are all its own, and they stay so; it adds no trusted domain. The sessions of those
+// who signed in with the tenant end when nobody may do so any more or its directory is another one.
+// Errors: Forbidden; Invalid; NotFound; Conflict.
 func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenant) error) (*Tenant, error) {
 	var after *Tenant
 	err := s.update(ctx, by, func(c *change) error {
@@ -234,6 +250,9 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 		if err := mayPoint(by, before.Graph, edited.Graph); err != nil {
 			return err
 		}
+		if err := mayTrust(by, before.TrustedDomains, edited.TrustedDomains); err != nil {
+			return err
+		}
 		if err := c.mayOrganizations(edited.OrganizationIDs); err != nil {
 			return err
 		}
@@ -253,12 +272,27 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 		if err := c.put(row{tableTenants, key(id), encodeJSON(after)}); err != nil {
 			return err
 		}
-		return c.audit("tenant.set", after.Name, map[string]any{"before": before, "after": after})
+		detail := map[string]any{"before": before, "after": after}
+		if endsSignIn(before, after) {
+			if err := c.endTenantSessions(id); err != nil {
+				return err
+			}
+			detail["sessions"] = c.sessions
+		}
+		return c.audit("tenant.set", after.Name, detail)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return after, nil
+}
+
+// endsSignIn reports whether a change of a tenant takes away what its people have signed in with: nobody
+// signs in with the tenant any more, or whom it knew was told by another directory.
+func endsSignIn(before, after *Tenant) bool {
+	cloud := func(t *Tenant) string { return cmp.Or(t.Graph.Cloud, "public") }
+	return before.SignIn.ClientID != "" && after.SignIn.ClientID == "" || before.DirectoryID != after.DirectoryID ||
+		cloud(before) != cloud(after) || before.Graph.LoginURL != after.Graph.LoginURL
 }
 
 // CreateAccount makes an internal user: an account that no directory manages. Errors: Invalid;
@@ -340,7 +374,8 @@ func (s *Service) ProtectAccount(ctx context.Context, by Actor, id ID, protected
 // or takes that back. It stays with the access while that is inactive, and counts again when it is
 // active. No pull takes the last active administrator's access to an environment; an operator may
 // take the office of the last one. Errors: Forbidden; NotFound without an access; Conflict for an
-// inactive one that would become an administrator's.
+// inactive one that would become an administrator's, and for that of an external user whose object id
+// is not known.
 func (s *Service) SetAdministrator(ctx context.Context, by Actor, account, environment ID, administrator bool) (*Access, error) {
 	if err := require(by, RoleOperator); err != nil {
 		return nil, err
@@ -357,6 +392,15 @@ func (s *Service) SetAdministrator(ctx context.Context, by Actor, account, envir
 			return nil
 		case administrator && !a.Active:
 			return failf(Conflict, "", "the access is inactive: it cannot become an administrator's")
+		}
+		if administrator {
+			holder, err := c.Account(account)
+			if err != nil {
+				return err
+			}
+			if err := c.mayHoldOffice(holder); err != nil {
+				return err
+			}
 		}
 		return c.setAdministrator(a, administrator)
 	})

@@ -71,6 +71,36 @@ func TestRoles(t *testing.T) {
 			_, err := s.svc.SetTenant(s.ctx, by, s.fjord, func(t *directory.Tenant) error { t.Graph.UserName = "mail"; return nil })
 			return err
 		}},
+		"CreateTenant with a trusted domain": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.CreateTenant(s.ctx, by, directory.Tenant{Name: "new", OrganizationIDs: []directory.ID{s.org}, TrustedDomains: []string{"fjord.example"}})
+			return err
+		}},
+		"SetTenant to one more trusted domain": {operatorOnly, func(s *scene, by directory.Actor) error {
+			s.trust(s.fjord, "fjord.example")
+			_, err := s.svc.SetTenant(s.ctx, by, s.fjord, func(t *directory.Tenant) error {
+				t.TrustedDomains = []string{"harbor.example", "fjord.example"}
+				return nil
+			})
+			return err
+		}},
+		"SetTenant to another trusted domain": {operatorOnly, func(s *scene, by directory.Actor) error {
+			s.trust(s.fjord, "fjord.example")
+			_, err := s.svc.SetTenant(s.ctx, by, s.fjord, func(t *directory.Tenant) error { t.TrustedDomains = []string{"harbor.example"}; return nil })
+			return err
+		}},
+		"SetTenant to a trusted domain less": {partners, func(s *scene, by directory.Actor) error {
+			s.trust(s.fjord, "fjord.example", "harbor.example", "strange.example")
+			_, err := s.svc.SetTenant(s.ctx, by, s.fjord, func(t *directory.Tenant) error {
+				t.TrustedDomains = []string{"HARBOR.example", "fjord.example"}
+				return nil
+			})
+			return err
+		}},
+		"SetTenant to no trusted domain": {partners, func(s *scene, by directory.Actor) error {
+			s.trust(s.fjord, "fjord.example")
+			_, err := s.svc.SetTenant(s.ctx, by, s.fjord, func(t *directory.Tenant) error { t.TrustedDomains = nil; return nil })
+			return err
+		}},
 		"SetCredential with a file of the server": {operatorOnly, func(s *scene, by directory.Actor) error {
 			_, err := s.svc.SetCredential(s.ctx, by, directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "federated", TokenFile: "/run/token"})
 			return err
@@ -252,6 +282,23 @@ func TestRoles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A partner is told that a domain is an operator's to confirm.
+func TestWhoTrustsADomain(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	domains := []string{"fjord.example"}
+	s.unchanged(func() {
+		_, create := s.svc.CreateTenant(s.ctx, s.partner(), directory.Tenant{Name: "new", OrganizationIDs: []directory.ID{s.org}, TrustedDomains: domains})
+		_, set := s.svc.SetTenant(s.ctx, s.partner(), s.fjord, func(t *directory.Tenant) error { t.TrustedDomains = domains; return nil })
+		for _, err := range []error{create, set} {
+			e := new(directory.Error)
+			if !errors.As(err, &e) || e.Kind != directory.Forbidden || e.Field != "trustedDomains" || !strings.Contains(e.Detail, "operator") || !strings.Contains(e.Detail, "confirm") {
+				t.Errorf("%+v", err)
+			}
+		}
+	})
 }
 
 // wantNoAct checks that a caller who was refused is not in the audit.

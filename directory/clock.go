@@ -49,8 +49,9 @@ func (c *sessionClock) read() (time.Time, time.Duration) {
 }
 
 // resume has the clock go on from where an earlier process left it: from the time mark, when elapsed
-// said at. What elapsed has counted since is never more than what has passed, even where it began
-// anew (with another boot, say).
+// said at. On the same boot now-at is what has passed since. Where elapsed began anew (with another boot,
+// say) it is less, down to nothing. Where the data has moved to a machine that has run longer, it is
+// more: the clock is ahead then, and ends sessions early. It never lengthens one.
 func (c *sessionClock) resume(mark time.Time, at time.Duration) {
 	_, now := c.read()
 	c.mu.Lock()

@@ -87,6 +87,17 @@ func (s *Snapshot) Link(hash [32]byte, kind LinkKind, now time.Time) (*Link, err
 	return found(l, err, "link")
 }
 
+// AccountLink returns the link of a kind to an account that can still be used; nil when there is none.
+func (s *Snapshot) AccountLink(kind LinkKind, account ID, now time.Time) (l *Link, err error) {
+	err = list(s.r, tableLinks, Range{}, jsonRow[Link], func(x *Link) bool {
+		if x.Kind == kind && x.AccountID == account && now.Before(x.Expires) {
+			l = x
+		}
+		return l == nil
+	})
+	return l, err
+}
+
 // HasLocalOperator reports whether somebody can sign in here as an operator, whatever the directories do.
 func (s *Snapshot) HasLocalOperator() (bool, error) {
 	n, err := s.localOperators(ID{})
@@ -223,7 +234,8 @@ type RoleInput struct {
 }
 
 // SetRoles changes the roles of an account. Its sessions end when a role goes. Errors: Forbidden;
-// NotFound for the account or an organization; Conflict for the last operator with a login.
+// NotFound for the account or an organization; Conflict for the last operator with a login, and for
+// a role more of an external user whose object id is not known.
 func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInput) (roles *Roles, err error) {
 	if err := require(by, RoleOperator); err != nil {
 		return nil, err
@@ -241,7 +253,7 @@ func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInp
 		if in.Operator != nil {
 			after.Operator = *in.Operator
 		}
-		lost := before.Operator && !after.Operator
+		given, lost := !before.Operator && after.Operator, before.Operator && !after.Operator
 		if lost {
 			if err := c.keepOperator(account); err != nil {
 				return err
@@ -255,9 +267,15 @@ func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInp
 			switch {
 			case is && i < 0:
 				after.PartnerOf = append(after.PartnerOf, org)
+				given = true
 			case !is && i >= 0:
 				after.PartnerOf = slices.Delete(after.PartnerOf, i, i+1)
 				lost = true
+			}
+		}
+		if given {
+			if err := c.mayHoldOffice(a); err != nil {
+				return err
 			}
 		}
 		slices.SortFunc(after.PartnerOf, compareIDs)
@@ -282,6 +300,36 @@ func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInp
 		return nil, err
 	}
 	return roles, nil
+}
+
+// mayHoldOffice refuses a role or an administrator's office to an external user whose object id is
+// not known: it would belong to a name, and go to whomever the directory says next has that name.
+func (s *Snapshot) mayHoldOffice(a *Account) error {
+	if !a.External() {
+		return nil
+	}
+	var u User
+	provisioned, err := s.UserResource(&u, a.TenantID, a.UserID)
+	if err != nil || !u.ObjectID.IsZero() {
+		return err
+	}
+	t, err := s.Tenant(a.TenantID)
+	if err != nil {
+		return err
+	}
+	if !provisioned {
+		return failf(Conflict, "objectId", "the directory of %s does not provision this user any more: have it provision the user again, and then grant this", t.DisplayName())
+	}
+	return failf(Conflict, "objectId", "the directory of %s has not told the object id of this user, by which people sign in: map objectId to externalId in its provisioning, or let the pull find the person, and then grant this", t.DisplayName())
+}
+
+// dropOffices takes the roles of an account that may be another person's from now on, and the office of
+// an administrator from each of its accesses: an operator decides anew.
+func (c *change) dropOffices(account ID) error {
+	if err := c.dropAdministrator(account); err != nil {
+		return err
+	}
+	return c.dropRoles(account)
 }
 
 func (c *change) putRoles(r *Roles) error {

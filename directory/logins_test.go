@@ -3,6 +3,7 @@ package directory_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -208,11 +209,13 @@ func TestWhoComesBack(t *testing.T) {
 				p.ExternalID = test.first
 				bo := s.createUser(s.fjord, p)
 				s.add(s.pilots, bo)
-				must(s.svc.SetAdministrator(s.ctx, operator, bo.AccountID, s.production, true))
-				must(s.svc.SetRoles(s.ctx, operator, bo.AccountID, directory.RoleInput{Operator: new(true), Partner: map[directory.ID]bool{s.org: true}}))
+				s.oldOffices(bo.AccountID, s.production)
 				s.deleteUser(bo)
 				if r := s.roles(bo.AccountID); r.Operator || len(r.PartnerOf) > 0 {
 					t.Errorf("roles of nobody: %+v", r)
+				}
+				if !test.keeps { // given meanwhile
+					s.oldOffices(bo.AccountID, s.production)
 				}
 				p.ExternalID, p.UserName = test.second, test.userName
 				again := s.user(&directory.User{TenantID: s.fjord, ID: provision(s, p)})
@@ -232,28 +235,146 @@ func TestWhoComesBack(t *testing.T) {
 	}
 }
 
-// A user of push that becomes another object of the directory is another person: nothing that was given
-// by hand passes on. An object id that comes to be known is no change of person.
+// oldOffices makes an account an operator, a partner and an administrator past the Service, as an earlier
+// version did without asking for the object id.
+func (s *scene) oldOffices(account, env directory.ID) {
+	s.Helper()
+	x := s.access(account, env)
+	x.Administrator = true
+	roles := must(json.Marshal(directory.Roles{AccountID: account, Operator: true, PartnerOf: []directory.ID{s.org}}))
+	s.raw(func(w directory.Writer) error {
+		if err := w.Put(table("accesses"), cat(account, env), directory.EncodeAccess(x)); err != nil {
+			return err
+		}
+		return w.Put(table("roles"), cat(account), roles)
+	})
+}
+
+// nick is a user whose externalId is a nickname: the object id is not known.
+func (s *scene) nick() *directory.User {
+	p := person("bo", 2)
+	p.ExternalID = "nick"
+	bo := s.createUser(s.fjord, p)
+	s.add(s.pilots, bo)
+	return bo
+}
+
+// audited tells what was done to an account, in the words of the audit.
+func (s *scene) audited(account directory.ID) (actions []string) {
+	s.Helper()
+	return view(s.world, func(sn *directory.Snapshot) ([]string, error) {
+		err := sn.Audit(0, func(e *directory.AuditEntry) bool {
+			if e.Target == account.String() {
+				actions = append(actions, e.Action)
+			}
+			return true
+		})
+		return actions, err
+	})
+}
+
+// What is given by hand is given to an object of the directory: to an external user whose object id is not
+// known there is nothing to give, and all to take.
+func TestOfficesNeedAnObjectID(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	bo, gone, other := s.nick(), s.createUser(s.fjord, person("gus", 6)), s.other()
+	s.deleteUser(gone)
+	give := map[string]directory.RoleInput{
+		"operator":                      {Operator: new(true)},
+		"partner":                       {Partner: map[directory.ID]bool{other: true}},
+		"partner, and operator no more": {Operator: new(false), Partner: map[directory.ID]bool{other: true}},
+		"of another organization":       {Partner: map[directory.ID]bool{s.org: false, other: true}},
+	}
+	refused := func(what string, err error, advice string) {
+		t.Helper()
+		e := new(directory.Error)
+		if !errors.As(err, &e) || e.Kind != directory.Conflict || e.Field != "objectId" || !strings.Contains(e.Detail, "the directory of fjord ") || !strings.Contains(e.Detail, advice) {
+			t.Errorf("%s: %+v", what, err)
+		}
+	}
+	for _, before := range []string{"none", "of an earlier version"} {
+		if before != "none" {
+			s.oldOffices(bo.AccountID, s.production)
+		}
+		s.unchanged(func() {
+			for name, in := range give {
+				if before != "none" && name == "operator" { // is one
+					continue
+				}
+				_, err := s.svc.SetRoles(s.ctx, operator, bo.AccountID, in)
+				refused(name, err, "map objectId to externalId")
+				_, err = s.svc.SetRoles(s.ctx, operator, gone.AccountID, in)
+				refused(name+", deleted", err, "provision the user again")
+			}
+			if before == "none" {
+				_, err := s.svc.SetAdministrator(s.ctx, operator, bo.AccountID, s.production, true)
+				refused("administrator", err, "let the pull find the person")
+			}
+		})
+	}
+	s.unchanged(func() { // what is there already
+		must(s.svc.SetRoles(s.ctx, operator, bo.AccountID, directory.RoleInput{Operator: new(true), Partner: map[directory.ID]bool{s.org: true}}))
+		must(s.svc.SetAdministrator(s.ctx, operator, bo.AccountID, s.production, true))
+	})
+	for _, in := range []directory.RoleInput{{Operator: new(false)}, {Partner: map[directory.ID]bool{s.org: false}}} {
+		must(s.svc.SetRoles(s.ctx, operator, bo.AccountID, in))
+	}
+	must(s.svc.SetAdministrator(s.ctx, operator, bo.AccountID, s.production, false))
+	if s.rows("roles") != 0 || s.access(bo.AccountID, s.production).Administrator {
+		t.Error("what should go has stayed")
+	}
+	internal := must(s.svc.CreateAccount(s.ctx, operator, "ida", "ida@bizz.example", "Ida")).ID
+	s.handAccess(internal, s.production)
+	must(s.svc.SetRoles(s.ctx, operator, internal, directory.RoleInput{Operator: new(true)}))
+	must(s.svc.SetAdministrator(s.ctx, operator, internal, s.production, true))
+	checkInvariants(s.world)
+}
+
+// A user that becomes another object of the directory is another person: nothing that was given by hand
+// passes on. Nor does what an earlier version gave before the object id was known: push may set any.
 func TestAnotherObject(t *testing.T) {
 	t.Parallel()
-	for _, known := range []string{"by a pull", "by push"} {
-		t.Run("known "+known, func(t *testing.T) {
+	pull := func(s *scene, r directory.Repair) {
+		r.ObjectID = objectID(2)
+		s.repair(s.startRun(s.production), r)
+	}
+	for known, learn := range map[string]func(*scene, *directory.User){
+		"push": func(s *scene, bo *directory.User) {
+			s.updateUser(bo, func(p *directory.Profile) { p.ExternalID = object(2) })
+		},
+		"a pull": func(s *scene, bo *directory.User) { pull(s, s.plan(bo)) },
+		"a pull that changes more": func(s *scene, bo *directory.User) {
+			pull(s, s.planUpdate(bo, func(p *directory.Profile) { p.Name = "Bo B." }))
+		},
+	} {
+		t.Run("known by "+known, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			p := person("bo", 2)
-			p.ExternalID = "nick"
-			bo := s.createUser(s.fjord, p)
-			s.add(s.pilots, bo)
+			bo := s.nick()
+			s.oldOffices(bo.AccountID, s.production)
+			told := s.svc.SessionsEnded()
+			s.store.twice = true
+			learn(s, s.user(bo))
+			s.store.twice = false
+			s.signInAs(s.user(bo), "sub", "first")
+			if p := s.principal("first"); p.Role() != directory.RoleUser || len(p.Accesses) != 1 || p.Accesses[0].Administrator {
+				t.Errorf("%s, %+v, %+v", p.Role(), p.Roles, p.Accesses)
+			}
+			if a := s.audited(bo.AccountID); !slices.Equal(a, []string{"access.administrator", "account.roles", "session.create"}) {
+				t.Errorf("audit: %q", a)
+			}
+			select {
+			case <-told:
+			default:
+				t.Error("who serves a stream is not told")
+			}
+
 			must(s.svc.SetAdministrator(s.ctx, operator, bo.AccountID, s.production, true))
 			must(s.svc.SetRoles(s.ctx, operator, bo.AccountID, directory.RoleInput{Operator: new(true)}))
 			secret := s.signIn(bo.AccountID)
 			to := func(external string) {
 				s.updateUser(bo, func(p *directory.Profile) { p.ExternalID = external })
-			}
-			if known == "by a pull" {
-				r := s.plan(s.user(bo))
-				r.ObjectID = objectID(2)
-				s.repair(s.startRun(s.production), r)
 			}
 			for _, external := range []string{object(2), strings.ToUpper(object(2)), "nick", "", object(2)} {
 				to(external)

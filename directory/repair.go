@@ -447,7 +447,7 @@ func (p *personChange) moveIndirect() error {
 }
 
 // rewrite writes a changed user. What only the directory knows of the person, the object id,
-// changes no version: it is no part of the resource.
+// changes no version: it is no part of the resource. What was given by hand before it was known goes.
 func (p *personChange) rewrite() error {
 	if p.before == nil {
 		return nil
@@ -461,7 +461,10 @@ func (p *personChange) rewrite() error {
 		if err := p.indexUser(p.before, p.after); err != nil {
 			return err
 		}
-		return p.put(row{tableUsers, key(p.tenant, p.after.ID), p.after.encode()})
+		if err := p.put(row{tableUsers, key(p.tenant, p.after.ID), p.after.encode()}); err != nil {
+			return err
+		}
+		return p.replacePerson(p.before, p.after)
 	}
 	p.changed = true
 	if p.renamed() {

@@ -484,6 +484,26 @@ func (c *change) endSessions(account *Account, why EndReason) error {
 	return c.put(row{tableAccounts, key(account.ID), account.encode()})
 }
 
+// endTenantSessions ends the sessions of everybody who signed in with the directory of a tenant.
+func (c *change) endTenantSessions(tenant ID) error {
+	var hashes [][]byte
+	err := list(c.r, tableSessions, Range{}, decodeSession, func(x *Session) bool {
+		if x.Method == MethodDirectory && x.TenantID == tenant {
+			hashes = append(hashes, x.Hash)
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	for _, h := range hashes {
+		if err := c.endSession(h, EndedRevoked); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Session returns the session with that SHA-256, nil when there is none. Whether it still holds is for
 // CheckSession to say.
 func (s *Snapshot) Session(hash []byte) (*Session, error) {

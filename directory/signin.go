@@ -48,6 +48,9 @@ func (t *Tenant) DisplayName() string {
 	return t.Name
 }
 
+// Trusts reports whether the directory is trusted for the domain of an e-mail address.
+func (t *Tenant) Trusts(email string) bool { return t.trusts(email) }
+
 // TenantsByDomain returns the tenants that sign people in and are trusted for the domain of an e-mail
 // address, or for a domain.
 func (s *Snapshot) TenantsByDomain(email string) (some []*Tenant, err error) {

@@ -186,6 +186,81 @@ func TestSignInSettings(t *testing.T) {
 	}
 }
 
+// signsIn has a tenant sign people in.
+func (w *world) signsIn(tenant directory.ID) {
+	must(w.svc.SetTenant(w.ctx, operator, tenant, func(t *directory.Tenant) error {
+		t.DirectoryID, t.SignIn.ClientID = object(3), object(4)
+		return nil
+	}))
+}
+
+// With the sign-in of a tenant go the sessions that came of its directory, and no others.
+func TestTenantWithoutSignIn(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.signsIn(s.fjord)
+	s.signsIn(s.harbor)
+	bo := s.createUser(s.fjord, person("bo", 2))
+	s.add(s.pilots, bo)
+	s.signInAs(s.ada, "sub-ada", "ada")
+	s.signInAs(s.ada, "sub-ada", "ada elsewhere")
+	s.signInAs(bo, "sub-bo", "bo")
+	s.signInAs(bo, "sub-bo", "out")
+	s.signInAs(s.twin, "sub", "twin")
+	must(s.svc.CreateSession(s.ctx, push, directory.SessionInput{AccountID: bo.AccountID, Hash: secretHash("by another way"),
+		SignedIn: directory.SignedIn{Method: directory.MethodPassword, TenantID: s.fjord}}))
+	if err := s.svc.EndSession(s.ctx, operator, bo.AccountID, s.sessionOf("out").ID, directory.EndedSignOut); err != nil {
+		t.Fatal(err)
+	}
+	set := func(edit func(*directory.Tenant)) {
+		t.Helper()
+		must(s.svc.SetTenant(s.ctx, operator, s.fjord, func(t *directory.Tenant) error { edit(t); return nil }))
+	}
+	alive := func(want bool, secrets ...string) {
+		t.Helper()
+		for _, secret := range secrets {
+			if s.signedIn(secret) != want {
+				t.Errorf("%s: signed in: %v", secret, !want)
+			}
+		}
+	}
+	told := s.svc.SessionsEnded()
+	for _, edit := range []func(*directory.Tenant){
+		func(t *directory.Tenant) { t.SignIn.ClientID = object(5) },
+		func(t *directory.Tenant) { t.SignIn.ClientID = strings.ToUpper(object(5)) },
+		func(t *directory.Tenant) { t.DirectoryID = strings.ToUpper(object(3)) },
+		func(t *directory.Tenant) { t.Graph.Cloud = "public" }, // as before: it is the default
+		func(t *directory.Tenant) { t.Graph.Cloud = "" },
+		func(t *directory.Tenant) { t.Graph.ClientID = object(6) },
+		func(t *directory.Tenant) { t.SignIn.Label, t.SignIn.Prompt = "Fjord", "login" },
+		func(t *directory.Tenant) { t.TrustedDomains = []string{"fjord.example"} },
+	} {
+		set(edit)
+		alive(true, "ada", "ada elsewhere", "bo", "twin", "by another way")
+		if e := s.lastAudit(); e.Action != "tenant.set" || strings.Contains(string(e.Detail), `"sessions"`) {
+			t.Errorf("audit: %+v with %s", e, e.Detail)
+		}
+	}
+	select {
+	case <-told:
+		t.Error("told of what has not happened")
+	default:
+	}
+	s.store.twice = true
+	set(func(t *directory.Tenant) { t.SignIn.ClientID = "" })
+	alive(false, "ada", "ada elsewhere", "bo", "out")
+	alive(true, "twin", "by another way")
+	if got := s.sessionOf("out").Reason; got != directory.EndedSignOut {
+		t.Errorf("what had ended has ended again: %s", got)
+	}
+	var detail struct{ Sessions *int }
+	if e := s.lastAudit(); e.Action != "tenant.set" || json.Unmarshal(e.Detail, &detail) != nil || detail.Sessions == nil || *detail.Sessions != 3 {
+		t.Errorf("audit: %+v with %s", e, e.Detail)
+	}
+	s.unchanged(func() { set(func(*directory.Tenant) {}) })
+	checkInvariants(s.world)
+}
+
 // An address tells the tenants that are trusted for its domain and sign people in, no other.
 func TestTenantsByDomain(t *testing.T) {
 	t.Parallel()

@@ -60,7 +60,7 @@ type Tenant struct {
 	Name            string      `json:"name"`                      // path segment of the Tenant URL: a-z, 0-9, hyphen
 	OrganizationIDs []ID        `json:"organizationIds,omitempty"` // organizations that may use it
 	DirectoryID     string      `json:"directoryId,omitempty"`     // the directory's own tenant id (GUID)
-	TrustedDomains  []string    `json:"trustedDomains,omitempty"`  // e-mail domains whose internal accounts it may adopt
+	TrustedDomains  []string    `json:"trustedDomains,omitempty"`  // e-mail domains whose internal accounts it may adopt; an operator alone adds one
 	SCIM            SCIMOptions `json:"scim"`
 	Graph           Graph       `json:"graph,omitzero"`
 	SignIn          SignIn      `json:"signIn,omitzero"`

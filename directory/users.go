@@ -152,7 +152,7 @@ func (c *change) formerAccount(u *User) (*Account, error) {
 	}
 	if u.ObjectID.IsZero() || u.ObjectID != object {
 		// The name alone says that it is the same person: it may have been given to another one.
-		if err := c.dropAdministrator(account.ID); err != nil {
+		if err := c.dropOffices(account.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -386,28 +386,30 @@ func (c *change) rewriteUser(before, after *User) (Action, error) {
 			return "", err
 		}
 	}
-	if !before.ObjectID.IsZero() && before.ObjectID != after.ObjectID {
-		if err := c.replacePerson(after.AccountID); err != nil {
-			return "", err
-		}
+	if err := c.replacePerson(before, after); err != nil {
+		return "", err
 	}
 	return c.replaceProfile(before, after)
 }
 
 // replacePerson takes from an account what a person was given by hand, when it belongs to another
-// object of the directory: who signed in as the one before is out, and the new one is nobody's choice.
-func (c *change) replacePerson(id ID) error {
-	account, err := c.Account(id)
-	if err != nil {
-		return err
+// object of the directory than before: who signed in as the one before is out, and the new one is
+// nobody's choice. So is one where none was known: what was given then was given to a name. Nobody
+// has signed in as that, for sign-in goes by the object id: there are no sessions to end.
+func (c *change) replacePerson(before, after *User) error {
+	if before.ObjectID == after.ObjectID {
+		return nil
 	}
-	if err := c.endSessions(account, EndedIdentity); err != nil {
-		return err
+	if !before.ObjectID.IsZero() {
+		account, err := c.Account(after.AccountID)
+		if err != nil {
+			return err
+		}
+		if err := c.endSessions(account, EndedIdentity); err != nil {
+			return err
+		}
 	}
-	if err := c.dropAdministrator(id); err != nil {
-		return err
-	}
-	return c.dropRoles(id)
+	return c.dropOffices(after.AccountID)
 }
 
 // replaceProfile carries a change of what the directory says of a person to the account, its

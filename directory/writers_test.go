@@ -125,6 +125,18 @@ func (l *leaver) session() *directory.Session {
 	return view(l.world, func(s *directory.Snapshot) (*directory.Session, error) { return s.Session(hash[:]) })
 }
 
+// byDirectory has ada sign in with fjord's directory.
+func (l *leaver) byDirectory() {
+	l.signsIn(l.fjord)
+	l.account, l.secret = l.ada.AccountID, "by directory"
+	l.signInAs(l.ada, "sub", l.secret)
+}
+
+func (l *leaver) tenantAs(edit func(*directory.Tenant)) error {
+	_, err := l.svc.SetTenant(l.ctx, operator, l.fjord, func(t *directory.Tenant) error { edit(t); return nil })
+	return err
+}
+
 // slow has somebody sign in whom a derivation reaches after its first step.
 func (l *leaver) slow() {
 	bo := l.createUser(l.fjord, person("bo", 2))
@@ -214,6 +226,30 @@ var writers = map[string]writer{
 			}},
 		way{name: "a directory adopts the account", reason: directory.EndedAdopted, setup: (*leaver).beInternal,
 			lose: func(l *leaver) error { return l.repairAs(l.planNew(person("bo", 2))) }, back: func(l *leaver) { l.joinAs("bo@fjord.example") }},
+	),
+	"SetTenant": ways(
+		way{name: "nobody signs in any more", one: true, reason: directory.EndedRevoked, setup: (*leaver).byDirectory,
+			lose: func(l *leaver) error { return l.tenantAs(func(t *directory.Tenant) { t.SignIn = directory.SignIn{} }) }},
+		way{name: "another directory", one: true, reason: directory.EndedRevoked, setup: (*leaver).byDirectory,
+			lose: func(l *leaver) error { return l.tenantAs(func(t *directory.Tenant) { t.DirectoryID = object(13) }) }},
+		way{name: "no directory", one: true, reason: directory.EndedRevoked, setup: (*leaver).byDirectory,
+			lose: func(l *leaver) error {
+				return l.tenantAs(func(t *directory.Tenant) { t.DirectoryID, t.SignIn = "", directory.SignIn{} })
+			}},
+		way{name: "another cloud", one: true, reason: directory.EndedRevoked, setup: (*leaver).byDirectory,
+			lose: func(l *leaver) error { return l.tenantAs(func(t *directory.Tenant) { t.Graph.Cloud = "usgov" }) }},
+		way{name: "another host", one: true, reason: directory.EndedRevoked,
+			setup: func(l *leaver) {
+				if err := l.tenantAs(func(t *directory.Tenant) {
+					t.Graph = customCloud("https://login.example", "https://graph.example")
+				}); err != nil {
+					l.Fatalf("%v", err)
+				}
+				l.byDirectory()
+			},
+			lose: func(l *leaver) error {
+				return l.tenantAs(func(t *directory.Tenant) { t.Graph.LoginURL = "https://other.example" })
+			}},
 	),
 	"WorkOnce": ways(way{name: "a derivation reaches her", setup: (*leaver).slow, reason: directory.EndedDeactivated, late: true,
 		lose: func(l *leaver) error { _, err := l.svc.WorkOnce(l.ctx); return err }, back: func(l *leaver) { l.enable(l.production, true); l.finish() }}),
@@ -329,7 +365,6 @@ var writers = map[string]writer{
 	"CreateTenant":       never("nobody has access to what is new"),
 	"CreateAccount":      never("nobody is signed in as what is new"),
 	"CreateGroup":        never("a new group gives: nobody leaves anything"),
-	"SetTenant":          never("no access follows from it: an organization with an environment joined to the tenant cannot be taken from it"),
 	"ProtectAccount":     never("it limits what directories may do to the account"),
 	"SetAdministrator":   never("the access stays; CheckSession tells the role anew at each request: TestPrincipalIsOfTheMoment"),
 	"CreateOperator":     never("it gives a role"),

@@ -105,6 +105,9 @@ func writeEnvironment(w io.Writer, e app.Environment) {
 		s := e.Integration.Stops
 		t.row("pull stops above", fmt.Sprintf("max(%d, %d %%) deactivations in a run, max(%d, %d %%) in 24 hours", s.RunCount, s.RunPercent, s.DayCount, s.DayPercent))
 	}
+	if e.LoginURL != "" {
+		t.row("sign-in link", e.LoginURL)
+	}
 	t.row("people", fmt.Sprintf("%s active, %s inactive", number(e.Active), number(e.Inactive)))
 	t.row("created", e.Created)
 	t.flush()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -129,6 +130,10 @@ func (p *program) rotateKeys(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	return p.print(cmd, key, func(w io.Writer) {
-		fmt.Fprintf(w, "made the key %s: it is published now, and signs in ten minutes\n", clean(key.ID))
+		when := "now"
+		if time.Until(key.From) > time.Second {
+			when = "from " + key.From.Local().Format("15:04") + " on, when everybody can know it"
+		}
+		fmt.Fprintf(w, "made the key %s: it is published now, and signs %s\n", clean(key.ID), when)
 	})
 }

@@ -17,6 +17,8 @@ func (p *program) userCommand() *cli.Command {
 			&cli.StringFlag{Name: "name", Usage: "full `NAME`"}),
 		p.command("list", "", "list users", p.listUsers,
 			append(pageFlags(), &cli.StringFlag{Name: "tenant", Usage: "only those that `TENANT` has provisioned"})...),
+		p.command("forget-subject", "USER", "let the next sign-in say anew who USER is at the directory: after \"this is not the identity that we know\", once it is known why", p.forgetSubject,
+			&cli.StringFlag{Name: "tenant", Usage: "look in `TENANT` alone"}),
 		p.command("show", "USER", "show one user (USER: an id, a userName or an e-mail address)", p.showUser,
 			&cli.StringFlag{Name: "tenant", Usage: "look in `TENANT` alone"}))
 }
@@ -27,6 +29,16 @@ func (p *program) createUser(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	return p.print(cmd, u, func(w io.Writer) { fmt.Fprintf(w, "created internal user %s (%s)\n", clean(u.UserName), u.ID) })
+}
+
+func (p *program) forgetSubject(ctx context.Context, cmd *cli.Command) error {
+	u, err := call(ctx, p, cmd, app.UserForgetSubject, app.UserRef{Ref: cmd.Args().First(), Tenant: cmd.String("tenant")})
+	if err != nil {
+		return err
+	}
+	return p.print(cmd, u, func(w io.Writer) {
+		fmt.Fprintf(w, "the next sign-in of %s says anew who they are\n", clean(u.UserName))
+	})
 }
 
 func (p *program) listUsers(ctx context.Context, cmd *cli.Command) error {

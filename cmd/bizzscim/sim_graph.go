@@ -206,11 +206,15 @@ To connect a tenant to it (trust the certificate wherever the pull runs, so for 
   bizzscim env integrate Sim --tenant sim --groups %[7]s
   bizzscim tenant credential test sim
   bizzscim sync Sim
+  bizzscim run allow Sim --reason 'the first plan'
 
 To let its people sign in (nobody is asked for a password; your browser will warn of the certificate):
 
   bizzscim tenant set sim --sign-in-client-id %[8]s
   printf %%s %[9]q | bizzscim tenant credential set sim --for sign-in --secret-file -
+  bizzscim env show Sim
+
+The last one shows the link at which they sign in.
 %[10]s
 Ctrl-C ends it.
 `, g.CAFile, g.DirectoryID, g.LoginURL, g.GraphURL, g.ClientID, g.Secret, strings.Join(first, ","), g.SignIn.ClientID, g.SignIn.Secret, someone(g.SignIn.Person))

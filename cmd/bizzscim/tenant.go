@@ -107,7 +107,7 @@ func writeTenant(w io.Writer, x app.Tenant) {
 	t.row("userName of the pull", x.Graph.UserName)
 	t.row("client id of the sign-in", x.SignIn.ClientID)
 	t.row("credential of the sign-in", credentialText(x.SignInCredential))
-	t.row("redirect URI to register", x.SignIn.RedirectURI)
+	t.row("redirect URIs to register", []string{x.SignIn.RedirectURI, x.SignIn.SignedOut})
 	t.row("logout URL to register", x.SignIn.LogoutURL)
 	t.row("name of the organization", orText(x.SignIn.Label, "as the tenant"))
 	t.row("prompt of the sign-in", orText(x.SignIn.Prompt, "as the directory sees fit"))

@@ -294,9 +294,16 @@ scenario('the first operator', async (browser, world) => {
   await page.goto(world.base + '/account/second-factor');
   const secret = await page.locator('code.secret').innerText();
   await accessible(page);
+  await page.getByLabel('Current password').fill('not the right words');
+  await page.getByLabel('Six-digit code').fill(code(secret));
+  await page.getByRole('button', { name: 'Turn on' }).click();
+  await page.getByText('This is not your current password').waitFor();
+  await page.getByLabel('Current password').fill(password);
   await page.getByLabel('Six-digit code').fill('000000');
   await page.getByRole('button', { name: 'Turn on' }).click();
   await page.getByText('This code is not right').waitFor();
+  assert.equal(await page.getByLabel('Current password').inputValue(), '', 'no password is ever sent back');
+  await page.getByLabel('Current password').fill(password);
   await page.getByLabel('Six-digit code').fill(code(secret, Date.now() - 30_000));
   await page.getByRole('button', { name: 'Turn on' }).click();
   await page.getByText('The second factor is on.').waitFor();
