@@ -546,9 +546,6 @@ func TestFrontChannelLogout(t *testing.T) {
 			return must(d.svc.CreateTenant(d.Context(), operator, directory.Tenant{Name: "other", DirectoryID: "9a6b1f3e-0000-4000-8000-00000000d1c1",
 				SignIn: directory.SignIn{ClientID: "9a6b1f3e-0000-4000-8000-0000000000ab"}})).ID.String()
 		}},
-		{name: "of a tenant that signs nobody in any more", query: url.Values{"sid": {sid}}, framed: true, ends: true, setup: func(d *desk) {
-			must(d.svc.SetTenant(d.Context(), operator, d.tenant, func(x *directory.Tenant) error { x.SignIn = directory.SignIn{}; return nil }))
-		}},
 		{name: "of a tenant without a directory", query: url.Values{"sid": {sid}}, tenant: func(d *desk) string {
 			return must(d.svc.CreateTenant(d.Context(), operator, directory.Tenant{Name: "other"})).ID.String()
 		}},

@@ -93,7 +93,7 @@ func TestPasswordsOfExternalUsersAreManagedElsewhere(t *testing.T) {
 		return nil
 	}))
 	b.get("/account").is(t, http.StatusOK, `href="https://password.fjord.example/change"`)
-	b.post("/account/password", url.Values{"old": {"x"}, "password": {better}, "again": {better}}).is(t, http.StatusConflict, "Managed by your organization")
+	b.post("/account/password", url.Values{"old": {"x"}, "password": {better}, "again": {better}}).is(t, http.StatusConflict, "Managed by your organization", "The password of this account is managed by Fjord Logistics, in its own directory.")
 	if a := b.get("/account/second-factor"); a.status < 400 {
 		t.Errorf("an external user sets up a second factor: %d", a.status)
 	}

@@ -161,7 +161,6 @@ type visit struct {
 	lang      string
 	theme     string
 	principal *directory.Principal // who is signed in, on a page of SignedIn
-	origins   []string             // of directories that a form of this page may lead to
 }
 
 func (c *Console) visit(w http.ResponseWriter, r *http.Request) *visit {
@@ -257,6 +256,21 @@ func (v *visit) redirect(path string, query url.Values) {
 func (v *visit) goTo(address string) {
 	v.w.Header().Set("Location", address)
 	v.w.WriteHeader(http.StatusSeeOther)
+}
+
+// onward sends the browser to a directory. What a form did is answered with a page that goes on by itself, without
+// scripts too: a redirect would be held against form-action, and stopped.
+func (c *Console) onward(v *visit, data onwardData) {
+	if v.r.Method != http.MethodPost {
+		v.goTo(data.Address)
+		return
+	}
+	c.render(v, http.StatusOK, "onward", "onward.title", data)
+}
+
+type onwardData struct {
+	Address string // of the directory, absolute
+	Out     bool   // to sign out there
 }
 
 // who is signed in, where a page only likes to know: nil when nobody is. It does not count as activity.

@@ -5,7 +5,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +20,7 @@ const maxForm = 64 << 10
 // and some addresses hold a secret, so none is told to others.
 func (c *Console) secure(v *visit) {
 	h := v.w.Header()
-	h.Set("Content-Security-Policy", policy(nil))
+	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -31,31 +30,20 @@ func (c *Console) secure(v *visit) {
 	h.Set("Vary", "Cookie, Accept-Language")
 }
 
-// policy is the Content-Security-Policy of a page. Browsers hold form-action against every address that a
-// form is redirected to, so a page whose form leads to a directory names its origin.
-func policy(origins []string) string {
-	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-		strings.Join(slices.Concat([]string{"form-action 'self'"}, origins), " ") + "; base-uri 'none'; frame-ancestors 'none'"
-}
-
-// loginOrigins are the origins of the directories that tenants sign people in with.
-func loginOrigins(tenants ...*directory.Tenant) (all []string) {
-	for _, t := range tenants {
-		u, err := url.Parse(auth.Issuer(t))
-		if err != nil || u.Host == "" || strings.ContainsAny(u.Host, " ;,'\"") {
-			continue
-		}
-		all = append(all, u.Scheme+"://"+u.Host)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
+// policy is the Content-Security-Policy of every page (W3C CSP Level 3). Browsers hold form-action against every
+// address that a form is redirected to. It names no directory even so: that would tell anybody who the customers are, and
+// a directory may redirect on to one that only it knows, such as the AD FS of a federated domain. So no form is
+// redirected to a directory: see onward.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // notice is an error with a text of its own for people.
 type notice struct {
 	status int
 	key    string // texts "notice.<key>.title" and "notice.<key>.text"
 	wait   time.Duration
+
+	organization string // that the text names; empty: "your organization"
 }
 
 func (n *notice) Error() string { return "console: " + n.key }
@@ -128,7 +116,7 @@ func (c *Console) fail(v *visit, err error) {
 	case directory.KindOf(err) == directory.NotFound:
 		n = missing
 	case directory.KindOf(err) == directory.ReadOnly:
-		n = &notice{status: http.StatusConflict, key: "managed"}
+		n = &notice{status: http.StatusConflict, key: "managed", organization: c.manager(v)}
 	case directory.KindOf(err) == directory.RateLimited:
 		n = &notice{status: http.StatusTooManyRequests, key: "limited", wait: waitOf(err)}
 	case directory.KindOf(err) == directory.Unavailable:
@@ -140,7 +128,7 @@ func (c *Console) fail(v *visit, err error) {
 		c.config.Log.Error("page failed", "request_id", c.config.RequestID(v.r), "error", err)
 	}
 	v.retryAfter(n.wait)
-	c.render(v, n.status, "notice", "notice."+n.key+".title", noticeData{Key: n.key, Wait: seconds(n.wait),
+	c.render(v, n.status, "notice", "notice."+n.key+".title", noticeData{Key: n.key, Wait: seconds(n.wait), Organization: n.organization,
 		RequestID: c.config.RequestID(v.r), Failed: n.status >= http.StatusInternalServerError})
 }
 
@@ -164,8 +152,25 @@ func (v *visit) retryAfter(wait time.Duration) {
 }
 
 type noticeData struct {
-	Key       string
-	Wait      int // seconds; 0: not known
-	RequestID string
-	Failed    bool // by a fault of ours
+	Key          string
+	Wait         int // seconds; 0: not known
+	Organization string
+	RequestID    string
+	Failed       bool // by a fault of ours
+}
+
+// manager is the organization whose directory manages the account of who is signed in; empty: none, or it cannot be
+// read, and then the page does without its name.
+func (c *Console) manager(v *visit) (name string) {
+	if v.principal == nil || !v.principal.Account.External() {
+		return ""
+	}
+	_ = c.config.Directory.View(v.r.Context(), func(sn *directory.Snapshot) error {
+		t, err := sn.Tenant(v.principal.Account.TenantID)
+		if err == nil {
+			name = t.DisplayName()
+		}
+		return err
+	})
+	return name
 }

@@ -33,7 +33,7 @@ func (c *Console) home(v *visit) error {
 			if err != nil {
 				return err
 			}
-			data.Organization, v.origins = t.DisplayName(), loginOrigins(t)
+			data.Organization = t.DisplayName()
 		}
 		for _, id := range p.Roles.PartnerOf {
 			o, err := sn.Organization(id)
@@ -71,9 +71,4 @@ func initial(name string) string {
 		return string(r)
 	}
 	return ""
-}
-
-func unique(texts []string) []string {
-	slices.Sort(texts)
-	return slices.Compact(texts)
 }

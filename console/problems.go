@@ -70,7 +70,10 @@ type problemData struct {
 	Chooser       bool // what can help is another organization
 }
 
-// problem says why a sign-in came to nothing. The address is left alone: it can hold a code that is spent.
+// problem says why a sign-in came to nothing. After a callback it stands at the address with the directory's code, which
+// only the script takes away: a redirect to a clean address would have to carry the problem in a cookie of its own. The
+// code is worth nothing there: it is spent, or its sign-in has no cookie here; nothing keeps the page (no-store), and no
+// other site is told its address (no-referrer).
 func (c *Console) problem(v *visit, p *auth.Problem) {
 	how, known := problemPages[p.Code]
 	code := p.Code
@@ -88,7 +91,6 @@ func (c *Console) problem(v *visit, p *auth.Problem) {
 		if mailAddress.MatchString(data.Contact) {
 			data.ContactMail = data.Contact
 		}
-		v.origins = loginOrigins(p.Tenant)
 	}
 	if how.retry == another {
 		data.Prompt = "select_account"

@@ -113,7 +113,6 @@ func (c *Console) render(v *visit, status int, name, titleKey string, data any) 
 		return
 	}
 	h := v.w.Header()
-	h.Set("Content-Security-Policy", policy(v.origins))
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	v.w.WriteHeader(status)

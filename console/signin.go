@@ -28,28 +28,11 @@ func (c *Console) login(v *visit) error {
 }
 
 func (c *Console) chooser(v *visit, status int, data loginData) error {
-	var origins []string
-	err := c.config.Directory.View(v.r.Context(), func(sn *directory.Snapshot) error {
-		all, err := sn.Tenants()
-		if err != nil {
-			return err
-		}
-		remembered := rememberedTenant(v.r)
-		for _, t := range all {
-			if t.SignIn.ClientID == "" {
-				continue
-			}
-			origins = append(origins, loginOrigins(t)...)
-			if t.ID == remembered {
-				data.Tenant = t
-			}
-		}
-		return nil
-	})
+	tenant, err := c.signInTenant(v.r.Context(), rememberedTenant(v.r))
 	if err != nil {
 		return err
 	}
-	data.SignedIn, v.origins = c.who(v), unique(origins)
+	data.Tenant, data.SignedIn = tenant, c.who(v)
 	c.render(v, status, "login", "login.title", data)
 	return nil
 }
@@ -146,12 +129,12 @@ func (c *Console) begin(v *visit, in auth.Start) error {
 		http.SetCookie(v.w, old)
 	}
 	http.SetCookie(v.w, cookie)
-	v.goTo(address)
+	c.onward(v, onwardData{Address: address})
 	return nil
 }
 
 // callback ends a sign-in: the browser comes back from the directory. It is sent on at once, so that the
-// address with the code is never a page.
+// address with the code is no page, unless there is a problem to tell.
 func (c *Console) callback(v *visit) error {
 	done, err := c.config.SignIn.Finish(v.r.Context(), auth.Return{Query: v.r.URL.Query(), Cookies: v.r.Cookies(),
 		By: c.by(v), SignedIn: c.signedIn(v), Replaces: c.config.Sessions.Hash(v.r)})
@@ -173,9 +156,13 @@ func (c *Console) callback(v *visit) error {
 func (c *Console) logout(v *visit) error {
 	http.SetCookie(v.w, c.config.Sessions.NoCookie())
 	v.w.Header().Set("Clear-Site-Data", `"cache"`)
+	there := v.r.PostForm.Get("directory") == "1"
 	p, err := c.config.Sessions.Check(v.r, true)
 	var ended *directory.SessionEnded
 	switch {
+	case errors.As(err, &ended) && there: // it had ended before, and which directory it came of is not told any more
+		v.redirect("/signed-out", url.Values{"reason": {signedOutHere}})
+		return nil
 	case errors.As(err, &ended):
 		v.redirect("/signed-out", url.Values{"reason": {reasonSlug(directory.EndedSignOut)}})
 		return nil
@@ -188,17 +175,28 @@ func (c *Console) logout(v *visit) error {
 	if err := c.config.Directory.EndSession(v.r.Context(), by, p.Account.ID, p.Session.ID, directory.EndedSignOut); err != nil {
 		return err
 	}
-	if v.r.PostForm.Get("directory") == "1" {
-		address, err := c.config.SignIn.LogoutURL(v.r.Context(), p.Session, c.config.URL()+"/signed-out")
-		if err == nil && address != "" {
-			v.goTo(address)
-			return nil
-		}
-		if err != nil { // signed out here all the same, and the page says so
-			c.config.Log.Warn("no sign-out at the directory", "request_id", c.config.RequestID(v.r), "error", err)
-		}
+	if there {
+		return c.logoutThere(v, p.Session)
 	}
 	v.redirect("/signed-out", url.Values{"reason": {reasonSlug(directory.EndedSignOut)}})
+	return nil
+}
+
+// logoutThere goes on to sign out of the directory that a session came of. Where that cannot be, the person is
+// told: the next one at this machine could sign in again without a password.
+func (c *Console) logoutThere(v *visit, session *directory.Session) error {
+	address, err := c.config.SignIn.LogoutURL(v.r.Context(), session, c.config.URL()+"/signed-out")
+	if err != nil { // signed out here all the same
+		c.config.Log.Warn("no sign-out at the directory", "request_id", c.config.RequestID(v.r), "error", err)
+	}
+	switch {
+	case err == nil && address != "":
+		c.onward(v, onwardData{Address: address, Out: true})
+	case session.Method == directory.MethodDirectory:
+		v.redirect("/signed-out", url.Values{"reason": {signedOutHere}})
+	default:
+		v.redirect("/signed-out", url.Values{"reason": {reasonSlug(directory.EndedSignOut)}})
+	}
 	return nil
 }
 
@@ -207,8 +205,11 @@ var worthTelling = map[directory.EndReason]bool{directory.EndedExpired: true, di
 	directory.EndedDirectory: true, directory.EndedDeactivated: true, directory.EndedIdentity: true, directory.EndedAdopted: true,
 	directory.EndedPassword: true, directory.EndedLogin: true, directory.EndedRestored: true}
 
+// signedOutHere is the reason of who wanted to sign out of the directory too, and could not.
+const signedOutHere = "signed-out-here"
+
 // reasonTexts are the reasons that /signed-out has a text for, as they stand in its address.
-var reasonTexts = map[string]bool{}
+var reasonTexts = map[string]bool{signedOutHere: true}
 
 func init() {
 	for _, why := range []directory.EndReason{directory.EndedExpired, directory.EndedIdle, directory.EndedSignOut, directory.EndedRevoked,
@@ -225,8 +226,10 @@ type signedOutData struct {
 	Reason   string // one of reasonTexts, or "unknown"
 	Next     string
 	Local    bool                 // the way back is the local sign-in
-	Tenant   *directory.Tenant    // that the browser signed in with last; nil: not known
+	Tenant   *directory.Tenant    // that the browser signed in with last; nil: not known, or of no matter
 	SignedIn *directory.Principal // somebody is, whatever the address says
+
+	Directory string // where to sign out by hand; empty: nowhere
 }
 
 // signedOut says why there is no session any more. It never leads anywhere by itself: single sign-on would
@@ -241,12 +244,15 @@ func (c *Console) signedOut(v *visit) error {
 		data.Reason = "unknown"
 	}
 	data.Local = data.Reason == string(directory.EndedPassword)
-	if data.Reason == string(directory.EndedDeactivated) {
+	if data.Reason == string(directory.EndedDeactivated) || data.Reason == signedOutHere {
 		tenant, err := c.signInTenant(v.r.Context(), rememberedTenant(v.r))
 		if err != nil {
 			return err
 		}
 		data.Tenant = tenant
+	}
+	if data.Reason == signedOutHere {
+		data.Directory = directoryPage(data.Tenant)
 	}
 	title := "out." + data.Reason + ".title"
 	if data.SignedIn != nil {
@@ -254,6 +260,17 @@ func (c *Console) signedOut(v *visit) error {
 	}
 	c.render(v, http.StatusOK, "signedout", title, data)
 	return nil
+}
+
+// directoryPage is where people sign out of a tenant's directory by hand: the root of its sign-in host, and
+// Microsoft's where no tenant is known.
+func directoryPage(t *directory.Tenant) string {
+	if t != nil {
+		if u, err := url.Parse(auth.Issuer(t)); err == nil && u.Host != "" {
+			return u.Scheme + "://" + u.Host + "/"
+		}
+	}
+	return "https://login.microsoftonline.com/"
 }
 
 // signInTenant returns a tenant that signs people in; nil when it is none.

@@ -140,19 +140,19 @@ func TestTheChooser(t *testing.T) {
 	b.get("/login?next=/account").is(t, http.StatusOK, `name="next" value="/account"`, `href="/operator?next=%2faccount"`, `<label for="email">Work e-mail address</label>`).lacks(t, "Continue with", "You are signed in")
 
 	for _, typed := range []string{"eva@fjord.example", " Eva@FJORD.example ", "fjord.example"} {
-		begun := b.post("/login", url.Values{"email": {typed}, "next": {"/account"}}).is(t, http.StatusSeeOther)
-		hint := must(url.Parse(begun.to)).Query().Get("login_hint")
+		there := b.post("/login", url.Values{"email": {typed}, "next": {"/account"}}).onward(t)
+		hint := must(url.Parse(there)).Query().Get("login_hint")
 		if want := strings.TrimSpace(typed); strings.Contains(typed, "@") && hint != want || !strings.Contains(typed, "@") && hint != "" {
 			t.Errorf("%q: login_hint %q", typed, hint)
 		}
 		if strings.Contains(typed, "fjord") {
-			b.get(b.atDirectory(begun.to, w.people["Marta"])).goes(t, "/account")
+			b.get(b.atDirectory(there, w.people["Marta"])).goes(t, "/account")
 		}
 	}
 	b.get("/login").is(t, http.StatusOK, "You are signed in as Marta Berg.", "Sign in again with Fjord Logistics")
 	b.post("/logout", nil)
 	again := b.get("/login").is(t, http.StatusOK, "Continue with Fjord Logistics").lacks(t, "You are signed in")
-	b.post("/login", url.Values{"tenant": {again.hidden(t, "tenant")}, "next": {"/"}}).is(t, http.StatusSeeOther)
+	b.post("/login", url.Values{"tenant": {again.hidden(t, "tenant")}, "next": {"/"}}).onward(t)
 	// A tenant that signs nobody in any more is not offered.
 	must(w.svc.SetTenant(t.Context(), operator, w.tenant.ID, func(tenant *directory.Tenant) error { tenant.SignIn.ClientID = ""; return nil }))
 	b.get("/login").is(t, http.StatusOK).lacks(t, "Fjord Logistics", "entra")
@@ -200,8 +200,8 @@ func TestNobodyIsLedElsewhere(t *testing.T) {
 		b.get("/signed-out?next="+q).is(t, http.StatusOK, `<a class="button wide" href="/login">`)
 		b.post("/preferences", url.Values{"next": {next}, "theme": {"dark"}}).goes(t, "/")
 		started := w.browser()
-		begun := started.post("/login", url.Values{"email": {"eva@fjord.example"}, "next": {next}})
-		started.get(started.atDirectory(begun.to, w.people["Marta"])).goes(t, "/")
+		there := started.post("/login", url.Values{"email": {"eva@fjord.example"}, "next": {next}}).onward(t)
+		started.get(started.atDirectory(there, w.people["Marta"])).goes(t, "/")
 		if i >= 4 { // a password costs time
 			continue
 		}
@@ -278,12 +278,12 @@ func TestWhatMicrosoftRefusesIsExplained(t *testing.T) {
 	}
 	// Trying again with another account asks for it.
 	b := w.browser()
-	begun := b.post("/login", url.Values{"tenant": {w.tenant.ID.String()}, "prompt": {"select_account"}, "next": {"/account"}}).is(t, http.StatusSeeOther)
-	if got := must(url.Parse(begun.to)).Query().Get("prompt"); got != "select_account" {
+	there := b.post("/login", url.Values{"tenant": {w.tenant.ID.String()}, "prompt": {"select_account"}, "next": {"/account"}}).onward(t)
+	if got := must(url.Parse(there)).Query().Get("prompt"); got != "select_account" {
 		t.Errorf("prompt %q", got)
 	}
-	begun = b.post("/login", url.Values{"tenant": {w.tenant.ID.String()}, "prompt": {"none"}}).is(t, http.StatusSeeOther)
-	if got := must(url.Parse(begun.to)).Query().Get("prompt"); got != "" {
+	there = b.post("/login", url.Values{"tenant": {w.tenant.ID.String()}, "prompt": {"none"}}).onward(t)
+	if got := must(url.Parse(there)).Query().Get("prompt"); got != "" {
 		t.Errorf("a form chose prompt %q", got)
 	}
 }
@@ -356,15 +356,18 @@ func TestSignOut(t *testing.T) {
 
 	b.signIn("Marta", "")
 	session = b.cookie(auth.SessionCookie)
-	a = b.post("/logout", url.Values{"directory": {"1"}}).is(t, http.StatusSeeOther)
-	u := must(url.Parse(a.to))
-	if !strings.HasPrefix(a.to, w.graph.LoginURL()) || u.Query().Get("post_logout_redirect_uri") != w.server.URL+"/signed-out" {
-		t.Errorf("signing out of the directory goes to %q", a.to)
+	a = b.post("/logout", url.Values{"directory": {"1"}}).is(t, http.StatusOK, "You are signed out of BizzStream. You go on")
+	there := a.onward(t)
+	if !strings.HasPrefix(there, w.graph.LoginURL()) || must(url.Parse(there)).Query().Get("post_logout_redirect_uri") != w.server.URL+"/signed-out" {
+		t.Errorf("signing out of the directory goes to %q", there)
+	}
+	if a.header.Get("Clear-Site-Data") != `"cache"` || b.cookie(auth.SessionCookie) != "" {
+		t.Errorf("%v", a.header)
 	}
 	w.browser().do("GET", "/", nil, map[string]string{"Cookie": auth.SessionCookie + "=" + session}).goes(t, "/login")
 	d := w.graph.Browser()
 	defer d.Close()
-	o, err := d.SignOut(t.Context(), a.to, w.people["Marta"].ID)
+	o, err := d.SignOut(t.Context(), there, w.people["Marta"].ID)
 	w.ok(err)
 	if o.URL == nil || o.URL.RequestURI() != "/signed-out" {
 		t.Errorf("the directory sends the browser to %v (page %q)", o.URL, o.Page)
@@ -375,6 +378,96 @@ func TestSignOut(t *testing.T) {
 	b.post("/operator", url.Values{"email": {"ops@bizzstream.example"}, "password": {"correct horse battery"}})
 	b.get("/").is(t, http.StatusOK, "Operator").lacks(t, "Sign out of Microsoft too")
 	b.post("/logout", url.Values{"directory": {"1"}}).goes(t, "/signed-out?reason=signed-out") // there is none
+}
+
+// TestSignOutHereAlone: who wanted to sign out of the directory too is told when that came to nothing.
+func TestSignOutHereAlone(t *testing.T) {
+	t.Parallel()
+	microsoft := func(*world) string { return "https://login.microsoftonline.com/" }
+	login := func(w *world) string { return w.graph.LoginURL() }
+	tests := map[string]struct {
+		change func(w *world)
+		where  func(w *world) string
+	}{
+		"the directory does not answer": {func(w *world) { w.signIn.logout.Store(true) }, login},
+		"the credential was taken away": {func(w *world) {
+			w.ok(w.svc.RemoveCredential(w.Context(), operator, w.tenant.ID, directory.SignInCredential))
+		}, login},
+		"the session had ended": {func(w *world) { w.clock.Advance(8 * time.Hour) }, login},
+		"sign-in was taken away": {func(w *world) {
+			must(w.svc.SetTenant(w.Context(), operator, w.tenant.ID, func(t *directory.Tenant) error { t.SignIn.ClientID = ""; return nil }))
+		}, microsoft},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.person("Marta", "Marta Berg")
+			b := w.browser()
+			b.signIn("Marta", "")
+			tt.change(w)
+			a := b.post("/logout", url.Values{"directory": {"1"}}).goes(t, "/signed-out?reason=signed-out-here")
+			if b.cookie(auth.SessionCookie) != "" {
+				t.Error("the browser keeps its cookie")
+			}
+			link := `<a href="` + tt.where(w) + `">` + tt.where(w) + `</a>`
+			b.get(a.to).is(t, http.StatusOK, "You may still be signed in at Microsoft", "but not of Microsoft", link, `href="/login"`).lacks(t, "You can close this window", "http-equiv")
+			b.lang = "nl"
+			b.get(a.to).is(t, http.StatusOK, "Misschien bent u nog aangemeld bij Microsoft", "maar niet bij Microsoft", link)
+			b.get("/signed-out?reason=signed-out").is(t, http.StatusOK).lacks(t, tt.where(w))
+		})
+	}
+	w := newWorld(t)
+	w.browser().get("/signed-out?reason=signed-out-here").is(t, http.StatusOK, `<a href="https://login.microsoftonline.com/">`)
+}
+
+// TestNoPageNamesAnothersDirectory: a directory with a host of its own tells who is a customer.
+func TestNoPageNamesAnothersDirectory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.person("Marta", "Marta Berg")
+	org := must(w.svc.CreateOrganization(t.Context(), operator, "Rival"))
+	must(w.svc.CreateTenant(t.Context(), operator, directory.Tenant{Name: "rival", OrganizationIDs: []directory.ID{org.ID}, DirectoryID: "11111111-1111-4111-8111-111111111111",
+		TrustedDomains: []string{"rival.example"}, Graph: directory.Graph{Cloud: "custom", LoginURL: "https://login.rival.example", GraphURL: "https://graph.rival.example"},
+		SignIn: directory.SignIn{ClientID: "22222222-2222-4222-8222-222222222222", Label: "Rival"}}))
+	remembers, nobody := w.browser(), w.browser()
+	remembers.signIn("Marta", "")
+	look := func(b *browser, method, path string, form url.Values, names ...string) {
+		t.Helper()
+		a := b.do(method, path, form, nil)
+		text := a.body
+		for key, values := range a.header {
+			text += "\n" + key + ": " + strings.Join(values, ", ")
+		}
+		for _, name := range names {
+			if strings.Contains(text, name) {
+				t.Errorf("%s %s names %s:\n%s", method, path, name, text)
+			}
+		}
+	}
+	ours := strings.TrimPrefix(strings.TrimSuffix(w.graph.LoginURL(), "/"), "https://")
+	for path, methods := range routesOf(w) {
+		for _, method := range methods {
+			if path == "/logout" {
+				continue // at the end
+			}
+			var form url.Values
+			if method == http.MethodPost {
+				form = url.Values{"email": {"eva@nowhere.example"}}
+			}
+			look(remembers, method, filled(w, path), form, "rival.example")
+			if path != "/login/environment/{id}" { // that leads to the directory
+				look(nobody, method, filled(w, path), form, "rival.example", ours)
+			}
+		}
+	}
+	for _, reason := range []string{"deactivated", "signed-out-here"} {
+		look(remembers, "GET", "/signed-out?reason="+reason, nil, "rival.example")
+		look(nobody, "GET", "/signed-out?reason="+reason, nil, "rival.example", ours)
+	}
+	look(remembers, "POST", "/logout", url.Values{}, "rival.example", ours)
+	look(remembers, "GET", "/signed-out?reason=signed-out", nil, "rival.example", ours)
+	look(remembers, "GET", "/login", nil, "rival.example", ours) // its form names the tenant by id
 }
 
 // TestWhySessionsEnd ends a session in each way that a browser is told about, and goes on with its cookie.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -40,7 +41,7 @@ type world struct {
 	svc      *directory.Service
 	store    *failingStore
 	sessions *auth.Sessions
-	signIn   *auth.SignIn
+	signIn   *failingSignIn
 	local    *auth.Local
 	console  *console.Console
 	server   *httptest.Server
@@ -115,6 +116,21 @@ func (s *failingStore) Update(ctx context.Context, fn func(directory.Writer) err
 	return s.Store.Update(ctx, fn)
 }
 
+// failingSignIn cannot ask the directory where to sign out of it, when told so.
+type failingSignIn struct {
+	*auth.SignIn
+	logout atomic.Bool
+}
+
+var errDirectory = errors.New("the directory does not answer")
+
+func (s *failingSignIn) LogoutURL(ctx context.Context, session *directory.Session, returnTo string) (string, error) {
+	if s.logout.Load() {
+		return "", errDirectory
+	}
+	return s.SignIn.LogoutURL(ctx, session, returnTo)
+}
+
 // mails keeps what was sent.
 type mails struct{ sent chan auth.ResetMail }
 
@@ -181,8 +197,8 @@ func newWorld(t testing.TB) *world {
 		}
 	})
 	here := func() string { return w.server.URL }
-	w.signIn = auth.NewSignIn(auth.SignInConfig{Service: w.svc, Redirect: func() string { return w.server.URL + "/auth/callback" }, Client: calls,
-		Open: func(c *directory.Credential) ([]byte, error) { return []byte(c.Sealed), nil }, Seal: seal, Unseal: unseal, Now: w.clock.Now, Log: log})
+	w.signIn = &failingSignIn{SignIn: auth.NewSignIn(auth.SignInConfig{Service: w.svc, Redirect: func() string { return w.server.URL + "/auth/callback" }, Client: calls,
+		Open: func(c *directory.Credential) ([]byte, error) { return []byte(c.Sealed), nil }, Seal: seal, Unseal: unseal, Now: w.clock.Now, Log: log})}
 	w.local = auth.NewLocal(auth.LocalConfig{Service: w.svc, Seal: seal, Unseal: unseal, URL: here, Mail: w.mails, Now: w.clock.Now, Log: log})
 	var requests atomic.Int64
 	w.console = console.New(console.Config{Directory: w.svc, Sessions: w.sessions, SignIn: w.signIn, Local: w.local, URL: here,
@@ -410,6 +426,20 @@ func (a answer) goes(t testing.TB, to string) answer {
 		t.Fatalf("status %d to %q, want 303 to %q\n%s", a.status, a.to, to, a.main())
 	}
 	return a
+}
+
+// onward is the address of the directory that a page goes on to by itself, whether a browser follows it or a person
+// its link.
+func (a answer) onward(t testing.TB) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?s)<meta http-equiv="refresh" content="0; url=([^"]+)">\s*</head>.*<a class="button wide" href="([^"]+)">Continue</a>`).FindStringSubmatch(a.body)
+	if a.status != http.StatusOK || a.to != "" || found == nil || found[1] != found[2] {
+		t.Fatalf("status %d to %q leads nowhere: %q\n%s", a.status, a.to, found, a.body)
+	}
+	if strings.Contains(a.main(), "<form") {
+		t.Errorf("the page has a form:\n%s", a.main())
+	}
+	return html.UnescapeString(found[1])
 }
 
 func (a answer) lacks(t testing.TB, parts ...string) answer {

@@ -258,6 +258,10 @@ func TestTenantWithoutSignIn(t *testing.T) {
 		t.Errorf("audit: %+v with %s", e, e.Detail)
 	}
 	s.unchanged(func() { set(func(*directory.Tenant) {}) })
+	set(func(t *directory.Tenant) { t.SignIn.Label = "None" }) // nobody could sign in before either
+	if e := s.lastAudit(); e.Action != "tenant.set" || strings.Contains(string(e.Detail), `"sessions"`) {
+		t.Errorf("audit: %+v with %s", e, e.Detail)
+	}
 	checkInvariants(s.world)
 }
 

@@ -17,7 +17,7 @@ func (p *program) tenantCommand() *cli.Command {
 		return []cli.Flag{
 			&cli.StringSliceFlag{Name: "org", Usage: "`ORG` that may use it (repeatable)"},
 			&cli.StringFlag{Name: "directory-id", Usage: "directory (tenant) `ID` in Entra"},
-			&cli.StringSliceFlag{Name: "trusted-domain", Usage: "e-mail `DOMAIN` whose internal users it may take over (repeatable)"},
+			&cli.StringSliceFlag{Name: "trusted-domain", Usage: "e-mail `DOMAIN` of its people: leads to its sign-in, gets mails about passwords, and its internal users may be taken over (repeatable)"},
 		}
 	}
 	return family("tenant", "tenants: the links to the directories that push", p.credentialCommand(),

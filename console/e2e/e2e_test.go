@@ -35,6 +35,11 @@ var scenarios = []struct {
 	{"without JavaScript", 0},
 	{"the first operator", 0},
 	{"keyboard, small screens, dark, Dutch", 0},
+	{"on the way to the directory", 0},
+	{"tabs tell each other", 0},
+	{"the page asks again when it comes back", 0},
+	{"the last ten minutes", 0},
+	{"what was typed is not lost unasked", 0},
 	{"warning and automatic sign-out", 68 * time.Second},
 	{"sign in again from the warning", 66 * time.Second},
 }

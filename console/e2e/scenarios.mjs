@@ -64,6 +64,16 @@ async function push(world, person, active) {
   assert.equal(answer.status, 200);
 }
 
+// deaf keeps a page from hearing of its session by itself: the stream is asked for, and never answered.
+const deaf = (page) => page.route('**/auth/events', () => {});
+
+// asked counts what a page asks of the server about its session.
+function asked(page) {
+  const count = { n: 0 };
+  page.on('request', (request) => { if (new URL(request.url()).pathname === '/auth/session') count.n++; });
+  return count;
+}
+
 async function cookie(page, name) {
   return (await page.context().cookies()).find((c) => c.name === name);
 }
@@ -401,4 +411,186 @@ scenario('sign in again from the warning', async (browser, world) => {
   const who = await page.evaluate(async () => (await fetch('/auth/session')).json());
   assert.ok(Date.parse(who.session.expiresAt) - Date.parse(who.serverTime) > 50_000, 'a whole new session');
   clean(page);
+});
+
+scenario('on the way to the directory', async (browser, world) => {
+  const page = await open(browser);
+  await page.route(world.login + '**', (route) => route.fulfill({ status: 204 })); // it stays where it is
+  const gone = page.waitForRequest(world.login + '**');
+  await page.goto(world.base + '/login');
+  await page.getByLabel('Work e-mail address').fill(`marta@${world.domain}`);
+  await page.getByRole('button', { name: 'Next' }).click();
+  await heading(page, 'One moment');
+  await accessible(page);
+  const link = page.getByRole('link', { name: 'Continue' });
+  const href = await link.getAttribute('href');
+  assert.ok(href.startsWith(world.login), href);
+  assert.equal((await gone).url(), href, 'the page goes on by itself to where its link leads');
+  await page.unroute(world.login + '**');
+  await link.click();
+  await page.waitForURL(world.login + '**');
+  await pick(page, world.people.Marta);
+  await heading(page, `Hello, ${world.people.Marta.name}`);
+  clean(page);
+});
+
+scenario('tabs tell each other', async (browser, world) => {
+  const first = await open(browser);
+  await signIn(first, world, world.people.Jonas); // listens, for both
+  const second = await first.context().newPage();
+  await deaf(second);
+  await second.goto(world.base + '/account');
+  await push(world, world.people.Jonas, false);
+  await first.waitForURL('**/signed-out?*reason=deactivated*');
+  await second.waitForURL('**/signed-out?*reason=deactivated*&next=%2Faccount');
+
+  // A new sign-in in one tab gives the others its time.
+  const old = await open(browser);
+  await deaf(old);
+  await signIn(old, world, world.people.Ana);
+  const until = await old.evaluate(() => document.body.dataset.expires);
+  const count = asked(old);
+  const anew = await old.context().newPage();
+  await deaf(anew);
+  const told = old.waitForResponse('**/auth/session');
+  await anew.goto(`${world.base}/login/environment/${world.environment}`);
+  await heading(anew, `Hello, ${world.people.Ana.name}`);
+  const answer = await (await told).json();
+  assert.ok(Date.parse(answer.session.expiresAt) > Number(until), 'the session of the new sign-in');
+  assert.equal(new URL(old.url()).pathname, '/');
+  assert.ok(count.n >= 1);
+  clean(first);
+  clean(old);
+});
+
+scenario('the page asks again when it comes back', async (browser, world) => {
+  const page = await open(browser);
+  await deaf(page);
+  await page.clock.install();
+  await signIn(page, world, world.people.Jonas);
+  await heading(page, `Hello, ${world.people.Jonas.name}`);
+  const count = asked(page);
+
+  // again does something to the page, and waits for it to ask once, or sees that it does not.
+  async function again(what, times, act) {
+    const before = count.n;
+    const answer = times ? page.waitForResponse('**/auth/session', { timeout: 5_000 }).catch(() => assert.fail(`${what}: the page does not ask`)) : null;
+    await act();
+    await answer;
+    await page.clock.runFor(3_000); // three ticks
+    assert.equal(count.n - before, times, what);
+  }
+  const visibility = (state) => page.evaluate((to) => {
+    Object.defineProperty(document, 'visibilityState', { value: to, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, state);
+  const show = (persisted) => page.evaluate((p) => window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: p })), persisted);
+  const set = async (ms) => page.clock.setSystemTime(await page.evaluate((by) => Date.now() + by, ms));
+
+  await again('nothing happens', 0, () => {});
+  await again('it is hidden', 0, () => visibility('hidden'));
+  await again('it is seen again', 1, () => visibility('visible'));
+  await again('it is shown for the first time', 0, () => show(false));
+  await again('it comes back from the cache', 1, () => show(true));
+  await again('the network goes', 0, () => page.context().setOffline(true));
+  await again('the network is back', 1, () => page.context().setOffline(false));
+  await again('the clock is set a little', 0, () => set(3_000));
+  await again('the machine slept an hour', 1, () => set(3_600_000));
+  await again('the clock is set back', 1, () => set(-3_600_000));
+
+  // What was asked counts.
+  await push(world, world.people.Jonas, false);
+  await page.clock.runFor(3_000);
+  assert.equal(new URL(page.url()).pathname, '/', 'nobody has told the page');
+  await set(3_600_000);
+  await page.clock.runFor(2_000).catch(() => {}); // the page goes
+  await page.waitForURL('**/signed-out?*reason=deactivated*');
+  clean(page);
+});
+
+scenario('the last ten minutes', async (browser, world) => {
+  const page = await open(browser);
+  await deaf(page);
+  await page.clock.install();
+  await signIn(page, world, world.people.Marta);
+  await heading(page, `Hello, ${world.people.Marta.name}`);
+  const count = asked(page);
+  const dialog = page.getByRole('alertdialog');
+  const banner = page.locator('#session-banner');
+  // until lets the page's time go by until so many seconds are left.
+  const until = async (seconds) => page.clock.fastForward(await page.evaluate((left) => Number(document.body.dataset.expires) - left * 1000 - Date.now(), seconds));
+
+  await until(11 * 60);
+  assert.deepEqual([await banner.isVisible(), await dialog.isVisible()], [false, false], 'eleven minutes before the end');
+  await until(9 * 60 + 30);
+  await banner.waitFor();
+  assert.match(await banner.innerText(), /Your session ends in 9 min/);
+  assert.equal(await dialog.isVisible(), false, 'the banner alone');
+  await accessible(page);
+  await until(70);
+  assert.equal(await dialog.isVisible(), false, 'the banner alone, until the last minute');
+  await until(30);
+  await dialog.waitFor();
+  assert.match(await dialog.innerText(), /\b(2\d|3[01]) s/);
+  assert.equal(count.n, 0, 'nothing was asked so far');
+  await page.getByRole('button', { name: 'Stay until the end' }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  assert.equal(await banner.isVisible(), true, 'the banner stays');
+
+  // The end by the page's clock alone is none: the server has the last word.
+  const answer = page.waitForResponse('**/auth/session');
+  await until(-5);
+  assert.equal((await answer).status(), 200);
+  await banner.waitFor({ state: 'hidden' });
+  assert.deepEqual([new URL(page.url()).pathname, await dialog.isVisible()], ['/', false]);
+  clean(page);
+});
+
+scenario('what was typed is not lost unasked', async (browser, world) => {
+  const password = 'four unrelated garden words';
+  const page = await open(browser);
+  const questions = [];
+  page.on('dialog', (dialog) => { questions.push(dialog.type()); return dialog.accept(); });
+  await page.goto(world.setup);
+  await page.getByLabel('E-mail address').fill('olga@maxedy.example');
+  await page.getByLabel('Name', { exact: true }).fill('Olga Maxedy');
+  await page.getByLabel('Password', { exact: true }).fill(password);
+  await page.getByLabel('New password again').fill(password);
+  await page.getByRole('button', { name: 'Make the operator' }).click();
+  await heading(page, 'Hello, Olga Maxedy');
+  assert.deepEqual(questions, [], 'a form that is sent is not lost');
+
+  const old = page.getByLabel('Current password');
+  await page.goto(world.base + '/account');
+  await old.click();
+  await page.reload();
+  assert.deepEqual(questions, [], 'nothing was typed');
+  await old.click();
+  await page.keyboard.type('not the right words');
+  await page.reload();
+  assert.deepEqual(questions, ['beforeunload'], 'what was typed would be lost');
+
+  await old.click();
+  await page.keyboard.type('not the right words');
+  await page.getByLabel('New password', { exact: true }).fill(password);
+  await page.getByLabel('New password again').fill(password);
+  await page.getByRole('button', { name: 'Change password' }).click();
+  await page.getByText('This is not your current password').waitFor();
+  assert.equal(questions.length, 1, 'a form that is sent is not lost');
+
+  // The end of the session does not ask: whoever comes to the machine next must not find the page.
+  await old.click();
+  await page.keyboard.type('not the right words');
+  const other = await open(browser);
+  await other.goto(world.base + '/operator');
+  await other.getByLabel('E-mail address').fill('olga@maxedy.example');
+  await other.getByLabel('Password', { exact: true }).fill(password);
+  await other.getByRole('button', { name: 'Sign in' }).click();
+  await heading(other, 'Hello, Olga Maxedy');
+  await other.goto(world.base + '/account');
+  await other.getByRole('button', { name: 'Sign out everywhere else' }).click();
+  await page.waitForURL('**/signed-out?*reason=revoked*');
+  assert.equal(questions.length, 1, 'no question at the end');
+  clean(page);
+  clean(other);
 });

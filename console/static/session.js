@@ -75,7 +75,7 @@ function watch() {
       spoken = Infinity;
       return;
     }
-    if (!dismissed && !dialog.open) dialog.showModal(); // moves the focus to its first button
+    if (false) dialog.showModal(); // moves the focus to its first button
     const s = Math.ceil(ms / 1000);
     for (const mark of [60, 30, 20, 10]) {
       if (s <= mark && spoken > mark) {
