@@ -173,17 +173,13 @@ func (s *secrets) kept(ctx context.Context) ([]sealed, error) {
 				all = append(all, sealed{place: place(c), text: c.Sealed})
 			}
 		}
-		roles, err := sn.AllRoles()
+		logins, err := sn.Logins()
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range roles {
-			login, err := sn.Login(r.AccountID)
-			if err != nil {
-				return nil, err
-			}
-			if login != nil && login.TOTP != "" {
-				all = append(all, sealed{place: auth.TOTPPlace(r.AccountID), text: login.TOTP})
+		for _, l := range logins {
+			if l.TOTP != "" {
+				all = append(all, sealed{place: auth.TOTPPlace(l.AccountID), text: l.TOTP})
 			}
 		}
 		keys, err := sn.SigningKeys()

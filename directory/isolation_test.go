@@ -183,7 +183,7 @@ var snapshotReads = map[string]read{
 	// By the reach of an actor: TestReachOfPartners, TestReachOfAdministrators.
 	"MayTenant": nil, "MayEnvironment": nil,
 	"TenantsByDomain": nil, // whoever types an address is told whose domain it is, and no more
-	"Roles":           nil, "AllRoles": nil, "Login": nil, "Link": nil, "AccountLink": nil, "InternalAccount": nil, "HasLocalOperator": nil, "Sessions": nil, "SigningKeys": nil,
+	"Roles":           nil, "AllRoles": nil, "Login": nil, "Link": nil, "AccountLink": nil, "Logins": nil, "InternalAccount": nil, "HasLocalOperator": nil, "Sessions": nil, "SigningKeys": nil,
 	// An internal account is of no tenant, and it is the answer that says whether this one may have it.
 	"AdoptionProblem": nil,
 	// These take no tenant: they are for operators, for a secret, or for an environment or account

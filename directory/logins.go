@@ -66,6 +66,12 @@ func (s *Snapshot) Login(account ID) (*Login, error) {
 	return get(s.r, tableLogins, key(account), decodeJSON[Login])
 }
 
+// Logins lists the local logins of all accounts.
+func (s *Snapshot) Logins() (all []*Login, err error) {
+	err = list(s.r, tableLogins, Range{}, jsonRow[Login], func(l *Login) bool { all = append(all, l); return true })
+	return all, err
+}
+
 // InternalAccount returns the internal account of an e-mail address; nil when there is none.
 func (s *Snapshot) InternalAccount(email string) (*Account, error) {
 	if !isKey(email) {
@@ -643,8 +649,7 @@ func (s *Service) ResealTOTP(ctx context.Context, by Actor, fn func(account ID, 
 	}
 	err = s.update(ctx, by, func(c *change) error {
 		n = 0
-		var all []*Login
-		err := list(c.r, tableLogins, Range{}, jsonRow[Login], func(l *Login) bool { all = append(all, l); return true })
+		all, err := c.Logins()
 		if err != nil {
 			return err
 		}

@@ -75,7 +75,7 @@ function watch() {
       spoken = Infinity;
       return;
     }
-    if (false) dialog.showModal(); // moves the focus to its first button
+    if (!dismissed && !dialog.open) dialog.showModal(); // moves the focus to its first button
     const s = Math.ceil(ms / 1000);
     for (const mark of [60, 30, 20, 10]) {
       if (s <= mark && spoken > mark) {
@@ -181,7 +181,6 @@ function watch() {
   window.addEventListener("pageshow", (event) => event.persisted && ask());
   window.addEventListener("online", () => ask());
   document.addEventListener("input", (event) => { if (event.target.form) dirty = true; });
-  document.addEventListener("submit", () => { dirty = false; });
   window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
   dialog.addEventListener("close", () => { dismissed = true; show(); });
   document.getElementById("session-stay").addEventListener("click", () => dialog.close());
