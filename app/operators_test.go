@@ -170,7 +170,7 @@ func (c *Client) named(t *testing.T, tenant, userName, email string) *directory.
 		t.Fatal(err)
 	}
 	u, err := a.service.CreateUser(t.Context(), directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: "token"}, found.ID, directory.UserInput{
-		Profile: directory.Profile{UserName: userName, Name: "Dee", Email: email, Emails: []string{email}, Active: true},
+		Profile: directory.Profile{UserName: userName, ExternalID: NewID().String(), Name: "Dee", Email: email, Emails: []string{email}, Active: true},
 		Schemas: []byte(`["urn:ietf:params:scim:schemas:core:2.0:User"]`), Attributes: []byte(`{"userName":` + strconv.Quote(userName) + `}`)})
 	if err != nil {
 		t.Fatal(err)

@@ -124,6 +124,8 @@ func issuerProblem(err error) *Problem {
 func serviceProblem(err error) *Problem {
 	code := ProblemInternal
 	switch {
+	case errors.Is(err, directory.ErrRelinked):
+		code = ProblemStart
 	case errors.Is(err, directory.ErrNotProvisioned):
 		code = ProblemNotProvisioned
 	case errors.Is(err, directory.ErrAmbiguous):

@@ -278,7 +278,7 @@ func (s *SignIn) exchange(ctx context.Context, i *issuer, code string, a *attemp
 // after the directory has been asked.
 func (s *SignIn) admit(ctx context.Context, r Return, done *Done, who *person) *Problem {
 	secret := NewSessionSecret()
-	identity := directory.Identity{TenantID: done.Tenant.ID, ClientID: done.Tenant.SignIn.ClientID, ObjectID: who.object, Subject: who.subject}
+	identity := directory.Identity{Asked: done.Tenant, TenantID: done.Tenant.ID, ClientID: done.Tenant.SignIn.ClientID, ObjectID: who.object, Subject: who.subject}
 	in := directory.SessionInput{Hash: secret.Hash, Replaces: r.Replaces, SignedIn: r.SignedIn}
 	in.SID, in.LogoutHint = who.sid, who.logoutHint
 	r.By.Role = directory.RoleUser

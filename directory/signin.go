@@ -72,6 +72,9 @@ type Identity struct {
 	ClientID string // of the application that the proof was made for
 	ObjectID ID     // oid
 	Subject  string // sub, another one for each application
+	// Asked is the tenant as it was when its directory was asked: when it is linked to another one since, or
+	// signs nobody in, the proof counts for nothing. nil: nothing lies in between.
+	Asked *Tenant
 }
 
 // The errors of SignIn beside those of CreateSession. Nothing has been written when one is returned.
@@ -79,19 +82,29 @@ var (
 	ErrNotProvisioned = &Error{Kind: NotFound, Field: "objectId", Detail: "this person is not provisioned"}
 	ErrAmbiguous      = &Error{Kind: Conflict, Field: "objectId", Detail: "more than one user of the tenant has this object id"}
 	ErrSubject        = &Error{Kind: Conflict, Field: "subject", Detail: "the directory's subject of this person is not the one that was seen before"}
+	ErrRelinked       = &Error{Kind: Conflict, Field: "tenant", Detail: "the sign-in of the tenant was changed meanwhile"}
 	ErrInactive       = &Error{Kind: Forbidden, Field: "active", Detail: "the directory has disabled this user"}
 )
 
 // SignIn signs a person in whom a directory has proven. The directory's subject is remembered at the
 // first time and must be the same ever after.
 //
-// Errors: ErrNotProvisioned; ErrAmbiguous; ErrSubject; ErrInactive; Forbidden without an active access.
+// Errors: ErrRelinked; ErrNotProvisioned; ErrAmbiguous; ErrSubject; ErrInactive; Forbidden without an active access.
 func (s *Service) SignIn(ctx context.Context, by Actor, who Identity, in SessionInput) (*Session, error) {
 	if who.ObjectID.IsZero() || who.Subject == "" || !isKey(who.Subject) || !isKey(who.ClientID) {
 		return nil, ErrNotProvisioned
 	}
 	var session *Session
 	err := s.update(ctx, by, func(c *change) error {
+		if who.Asked != nil {
+			tenant, err := c.Tenant(who.TenantID)
+			if err != nil {
+				return err
+			}
+			if endsSignIn(who.Asked, tenant) {
+				return ErrRelinked
+			}
+		}
 		users, err := c.UsersByObjectID(who.TenantID, who.ObjectID)
 		switch {
 		case err != nil:

@@ -52,7 +52,13 @@ func TestSignIn(t *testing.T) {
 			"deleted":              {who(func(i *directory.Identity) { i.ObjectID = objectID(6) }), directory.ErrNotProvisioned},
 			"the SCIM id":          {who(func(i *directory.Identity) { i.ObjectID = s.ada.ID }), directory.ErrNotProvisioned},
 			"twice":                {who(func(i *directory.Identity) { i.ObjectID = objectID(4) }), directory.ErrAmbiguous},
-			"inactive":             {who(func(i *directory.Identity) { i.ObjectID = objectID(3) }), directory.ErrInactive},
+			"of another directory since": {who(func(i *directory.Identity) {
+				i.Asked = &directory.Tenant{ID: s.fjord, DirectoryID: "72f988bf-86f1-41af-91ab-2d7cd011db47"}
+			}), directory.ErrRelinked},
+			"signs nobody in since": {who(func(i *directory.Identity) {
+				i.Asked = &directory.Tenant{ID: s.fjord, SignIn: directory.SignIn{ClientID: "client"}}
+			}), directory.ErrRelinked},
+			"inactive": {who(func(i *directory.Identity) { i.ObjectID = objectID(3) }), directory.ErrInactive},
 		} {
 			if _, err := s.signInWith(test.who, name); !errors.Is(err, test.want) {
 				t.Errorf("%s: %v, want %v", name, err, test.want)

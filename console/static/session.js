@@ -181,6 +181,7 @@ function watch() {
   window.addEventListener("pageshow", (event) => event.persisted && ask());
   window.addEventListener("online", () => ask());
   document.addEventListener("input", (event) => { if (event.target.form) dirty = true; });
+  document.addEventListener("submit", () => { dirty = false; });
   window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
   dialog.addEventListener("close", () => { dismissed = true; show(); });
   document.getElementById("session-stay").addEventListener("click", () => dialog.close());
