@@ -645,6 +645,22 @@ func TestProvisionOnce(t *testing.T) {
 	}
 }
 
+// A tenant that loses its sign-in between the proof and the session gives no session.
+func TestTenantTakenAwayMeanwhile(t *testing.T) {
+	w, h := hostileWorld(t)
+	carl := h.AddPerson("carl")
+	w.Asked = func(ctx context.Context, tenant *directory.Tenant, _ directory.ID) error {
+		w.Provision("carl", carl)
+		w.Join(carl)
+		_, err := w.Service.SetTenant(ctx, directory.Actor{Role: directory.RoleOperator}, tenant.ID, func(x *directory.Tenant) error {
+			x.SignIn.ClientID = ""
+			return nil
+		})
+		return err
+	}
+	refused(w, carl, auth.ProblemStart)
+}
+
 // Who was asked for is not asked for again for ten minutes; others are, and the same one of another tenant.
 func TestProvisionAgain(t *testing.T) {
 	w, h := hostileWorld(t)
