@@ -40,7 +40,7 @@ var scenarios = []struct {
 	{"the page asks again when it comes back", 0},
 	{"the last ten minutes", 0},
 	{"what was typed is not lost unasked", 0},
-	{"warning and automatic sign-out", 68 * time.Second},
+	{"warning and automatic sign-out", 48 * time.Second},
 	{"sign in again from the warning", 66 * time.Second},
 }
 

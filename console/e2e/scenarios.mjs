@@ -384,7 +384,7 @@ scenario('warning and automatic sign-out', async (browser, world) => {
 
   await page.waitForURL('**/signed-out?*reason=expired*', { timeout: 90_000 });
   const lasted = Date.now() - began;
-  assert.ok(lasted < 75_000, `it ended after ${lasted} ms`);
+  assert.ok(lasted < 55_000, `it ended after ${lasted} ms`);
   await heading(page, 'Your session has ended');
   await other.waitForURL('**/signed-out?*reason=expired*', { timeout: 15_000 });
 
