@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 )
@@ -26,6 +27,7 @@ type admin struct {
 	service *directory.Service
 	pull    *pull.Reconciler
 	secrets *secrets
+	desk    *desk.Desk
 	now     func() time.Time
 	version string
 	url     func() string // by which SCIM clients reach the server
@@ -36,6 +38,7 @@ type admin struct {
 
 func newAdmin(service *directory.Service, p *pull.Reconciler, s *secrets, o Options, url func() string) *admin {
 	return &admin{service: service, pull: p, secrets: s, now: o.Now, version: o.Version, url: url,
+		desk:  desk.New(desk.Config{Service: service, Pull: p, URL: url, Now: o.Now, SealCredential: s.seal, Seal: s.sealAt, Open: s.openAt}),
 		local: newLocal(service, s, o, url, nil),
 		keys:  auth.NewAssertions(auth.AssertionsConfig{Service: service, URL: url, Seal: s.sealAt, Unseal: s.openAt, Now: o.Now})}
 }

@@ -270,7 +270,7 @@ func TestLongRunsAreFollowed(t *testing.T) {
 		t.Fatalf("run %+v", out.Derivation)
 	}
 	run := *out.Derivation
-	for deadline := time.Now().Add(20 * time.Second); run.State != "complete"; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); run.State != "complete"; time.Sleep(10 * time.Millisecond) {
 		if run = must(t, direct, DerivationShow, DerivationRef{"Production", run.ID}); time.Now().After(deadline) {
 			t.Fatalf("run %+v", run)
 		}

@@ -360,8 +360,15 @@ type User struct {
 	Active     *bool     `json:"active,omitempty"` // as the directory says
 	Groups     []Named   `json:"groups,omitempty"` // when one user is shown
 	Accesses   []Access  `json:"accesses,omitempty"`
+	Default    *Landing  `json:"defaultEnvironment,omitempty"` // when one user is shown; none: there is no active access
 	Created    time.Time `json:"created"`
 	Modified   time.Time `json:"modified"`
+}
+
+// Landing is the default environment of a user: where they land when a sign-in or a link names none.
+type Landing struct {
+	Named
+	Chosen bool `json:"chosen"` // else it is that of the active access that was granted first
 }
 
 // UserRef names a user by account id, SCIM id, userName or e-mail address.

@@ -22,11 +22,14 @@ import (
 	"github.com/gorilla/mux"
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/bizzstream/bizzscim/api"
 	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/scim"
 	"github.com/bizzstream/bizzscim/store"
+	"github.com/bizzstream/bizzscim/webhook"
 )
 
 // Options are what an App takes from outside besides its configuration. Zero values take the
@@ -37,7 +40,7 @@ type Options struct {
 	Logger  *slog.Logger         // default: nothing is logged
 	Version string               // of the program; default "dev"
 	Store   directory.Store      // default: the store in the data folder; App closes it
-	Client  *http.Client         // for calls to federated issuers; default: one with a time limit
+	Client  *http.Client         // for calls to directories; default: one with a time limit, which trusts CAFile too
 	Connect pull.Connector       // opens the directory that a pull reads; nil: this program cannot pull
 	elapsed func() time.Duration // of the wall clock that is the default
 	Notice  func(string)         // shows a text with a secret to who starts the server; nil: nobody is there
@@ -51,9 +54,14 @@ type App struct {
 	store   directory.Store
 	service *directory.Service
 	bearer  *auth.Bearer
+	tokens  *auth.APITokens
 	scim    *scim.Handler
 	admin   *admin
 	pull    *pull.Reconciler
+	desk    *desk.Desk
+	sender  *webhook.Sender
+	hooks   *webhook.Deliverer
+	api     *api.Handler
 	secrets *secrets
 	signIn  *signIn
 	proxies proxies
@@ -83,7 +91,7 @@ type App struct {
 func NewID() directory.ID { return directory.ID(uuid.Must(uuid.NewV7())) }
 
 // newService opens the store of a data folder, unless one is given, with the domain on top.
-func newService(c Config, o Options) (directory.Store, *directory.Service, error) {
+func newService(ctx context.Context, c Config, o Options) (directory.Store, *directory.Service, error) {
 	st := o.Store
 	if st == nil {
 		notice, err := prepareFolder(c.Data)
@@ -98,7 +106,11 @@ func newService(c Config, o Options) (directory.Store, *directory.Service, error
 		}
 	}
 	limits := directory.Limits{SessionLife: c.Session.Life, SessionIdle: c.Session.IdleLimit}
-	return st, directory.New(st, directory.Options{Now: o.Now, NewID: o.NewID, Normalize: norm.NFC.String, Limits: limits, Elapsed: o.elapsed}), nil
+	service := directory.New(st, directory.Options{Now: o.Now, NewID: o.NewID, Normalize: norm.NFC.String, Limits: limits, Elapsed: o.elapsed})
+	if err := service.BuildIndexes(ctx); err != nil {
+		return nil, nil, errors.Join(err, st.Close())
+	}
+	return st, service, nil
 }
 
 func (o Options) orDefaults() Options {
@@ -132,11 +144,19 @@ func New(c Config, o Options) (*App, error) {
 		a.proxies = append(a.proxies, prefix)
 	}
 	var err error
-	if a.store, a.service, err = newService(c, o); err != nil {
+	if a.store, a.service, err = newService(context.Background(), c, o); err != nil {
 		if errors.Is(err, directory.ErrLocked) {
 			err = fmt.Errorf("another bizzscim serves the data folder %s: %w", c.Data, err)
 		}
 		return nil, err
+	}
+	client, err := newClient(c, o)
+	if err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	keys, err := newKeysClient(c)
+	if err != nil {
+		return nil, errors.Join(err, a.store.Close())
 	}
 	a.bearer = auth.NewBearer(a.service, o.Now)
 	l := c.Limits
@@ -144,12 +164,14 @@ func New(c Config, o Options) (*App, error) {
 	a.scim = scim.NewHandler(scim.Config{
 		Service:    a.service,
 		Auth:       noting{a.bearer},
-		Clients:    auth.NewClients(a.service, o.Now, o.Client),
+		Clients:    auth.NewClients(a.service, o.Now, keys),
+		People:     signedIn{a},
 		BaseURL:    a.baseURL,
 		RemoteAddr: address,
 		RequestID:  func(r *http.Request) string { return exchangeOf(r.Context()).id },
 		Limits: scim.Limits{BodyBytes: l.BodyBytes, JSONDepth: l.JSONDepth, Filter: filter,
-			Patch:       scim.PatchLimits{Operations: l.PatchOperations, Members: l.PatchMembers, Filter: filter},
+			Patch:          scim.PatchLimits{Operations: l.PatchOperations, Members: l.PatchMembers, Filter: filter},
+			BulkOperations: l.BulkOperations, BulkBytes: l.BulkBytes,
 			PageDefault: l.PageDefault, PageMax: l.PageMax, RequestsPerSecond: l.RequestsPerSecond, Burst: l.Burst},
 		Now: o.Now,
 		Log: o.Logger,
@@ -160,7 +182,23 @@ func New(c Config, o Options) (*App, error) {
 	}
 	a.admin = newAdmin(a.service, a.pull, a.secrets, o, a.url)
 	a.admin.status = a.status
-	if a.signIn, err = a.newSignIn(c, o); err != nil {
+	a.desk = desk.New(desk.Config{Service: a.service, Pull: a.pull, URL: a.url, Now: o.Now, Assertions: audiences(c.Upstreams),
+		SealCredential: a.secrets.seal, Seal: a.secrets.sealAt, Open: a.secrets.openAt, CheckExtension: checkExtension,
+		Sign: func(ctx context.Context, kind string, document []byte) (string, error) {
+			return a.signIn.assertions.SignDocument(ctx, kind, document)
+		},
+		SignEvent: func(ctx context.Context, claims []byte) (string, error) {
+			return a.signIn.assertions.SignEvent(ctx, claims)
+		},
+		Server: a.serverInfo, Configuration: a.configuration, Link: a.link, RotateKeys: a.rotateKeys,
+		NoPassword: a.noPassword, MailPassword: a.mailPassword})
+	if err := a.newWebhooks(c, o); err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	a.tokens = auth.NewAPITokens(a.service, o.Now)
+	a.api = api.NewHandler(api.Config{Desk: a.desk, Tokens: a.tokens, Address: address,
+		RequestID: func(r *http.Request) string { return exchangeOf(r.Context()).id }, URL: a.url, Version: o.Version, Log: o.Logger})
+	if a.signIn, err = a.newSignIn(c, o, client); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
 	if c.MetricsListen != "" {
@@ -178,6 +216,8 @@ func (a *App) routes() http.Handler {
 	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
 	get := func(path string, h http.HandlerFunc) { r.HandleFunc(path, h).Methods(http.MethodGet, http.MethodHead) }
 	r.PathPrefix(scimPrefix).Handler(a.scim)
+	r.PathPrefix(api.Prefix + "/").Handler(a.api)
+	r.Path(api.Prefix).Handler(a.api)
 	a.signIn.route(r)
 	get("/livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	get("/readyz", a.serveReady)
@@ -225,8 +265,14 @@ func (a *App) ready(ctx context.Context) string {
 	return ""
 }
 
+// Desk is what people and programs do here, for tests.
+func (a *App) Desk() *desk.Desk { return a.desk }
+
 // Service is the domain, for programs that run an App within themselves.
 func (a *App) Service() *directory.Service { return a.service }
+
+// Pull brings environments in line with their groups, for programs that run an App within themselves.
+func (a *App) Pull() *pull.Reconciler { return a.pull }
 
 // Stats tells what the store holds and has done.
 func (a *App) Stats() directory.StoreStats { return a.store.Stats() }
@@ -282,7 +328,7 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("app: listen: %w", err)
 	}
 	a.addr, a.started = l.Addr(), a.options.Now()
-	if err := a.resume(ctx); err != nil {
+	if err := errors.Join(a.resume(ctx), a.desk.DisableTaken(ctx)); err != nil {
 		l.Close()
 		return err
 	}
@@ -308,15 +354,19 @@ func (a *App) Start(ctx context.Context) error {
 	}
 	a.workers.Go(func() { a.service.WorkDerivations(work, report("a step of a run failed")) })
 	a.workers.Go(func() { a.bearer.Run(work, report("the use of a token could not be noted")) })
+	a.workers.Go(func() { a.tokens.Run(work, report("the use of an API token could not be noted")) })
 	a.workers.Go(func() { a.scim.Run(work, report("a failed request could not be logged")) })
 	a.workers.Go(func() { a.watchStore(work) })
 	a.workers.Go(func() { a.pull.Work(work) })
 	a.workers.Go(func() { a.watchCredentials(work) })
+	a.workers.Go(func() { a.workWebhooks(work) })
 
 	a.signIn.work(work, a.workers.Go, report)
 	public := a.server(a.handler)
 	public.RegisterOnShutdown(a.signIn.http.Close)
-	a.serve(l, public)
+	public.RegisterOnShutdown(a.signIn.console.Close)
+	public.RegisterOnShutdown(a.api.Close)
+	a.serve(framed{l}, public)
 	operator := a.server(a.admin)
 	operator.ConnContext, operator.WriteTimeout = withPeer, 0 // verifying an audit takes what it takes
 	a.serve(a.socket, operator)

@@ -90,7 +90,7 @@ func connectSocket(ctx context.Context, c Config) (*Client, error) {
 
 // connectStore opens the store in this process, with a worker for the runs that operations start.
 func connectStore(ctx context.Context, c Config, o Options) (*Client, error) {
-	st, service, err := newService(c, o)
+	st, service, err := newService(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}

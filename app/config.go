@@ -45,6 +45,7 @@ type Config struct {
 	Timeouts       Timeouts      `yaml:"timeouts" envPrefix:"TIMEOUTS_"`
 	Pull           PullConfig    `yaml:"pull" envPrefix:"PULL_"`
 	Secrets        SecretsConfig `yaml:"secrets" envPrefix:"SECRETS_"`
+	Webhooks       WebhookConfig `yaml:"webhooks" envPrefix:"WEBHOOKS_"`
 	Session        SessionConfig `yaml:"session" envPrefix:"SESSION_"`
 	SMTP           SMTPConfig    `yaml:"smtp" envPrefix:"SMTP_"`
 	Upstreams      []Upstream    `yaml:"upstreams,omitempty" env:"UPSTREAMS"` // applications behind a proxy that asks /auth/verify
@@ -106,11 +107,13 @@ type Limits struct {
 	FilterLength      int   `yaml:"filter_length" env:"FILTER_LENGTH"`             // characters; default 2,048
 	FilterDepth       int   `yaml:"filter_depth" env:"FILTER_DEPTH"`               // default 10
 	FilterTerms       int   `yaml:"filter_terms" env:"FILTER_TERMS"`               // default 50
-	PatchOperations   int   `yaml:"patch_operations" env:"PATCH_OPERATIONS"`       // default 100
+	PatchOperations   int   `yaml:"patch_operations" env:"PATCH_OPERATIONS"`       // default 500
 	PatchMembers      int   `yaml:"patch_members" env:"PATCH_MEMBERS"`             // default 1,000
+	BulkOperations    int   `yaml:"bulk_operations" env:"BULK_OPERATIONS"`         // default 100, at most 1,000
+	BulkBytes         int64 `yaml:"bulk_bytes" env:"BULK_BYTES"`                   // of a bulk; default 1 MiB
 	PageDefault       int   `yaml:"page_default" env:"PAGE_DEFAULT"`               // resources; default 100
 	PageMax           int   `yaml:"page_max" env:"PAGE_MAX"`                       // resources; default 200, at most 1,000
-	HeaderBytes       int   `yaml:"header_bytes" env:"HEADER_BYTES"`               // of all headers; default 16 KiB
+	HeaderBytes       int   `yaml:"header_bytes" env:"HEADER_BYTES"`               // of the request line with all headers; default 16 KiB
 	HeaderCount       int   `yaml:"header_count" env:"HEADER_COUNT"`               // default 100
 	RequestsPerSecond int   `yaml:"requests_per_second" env:"REQUESTS_PER_SECOND"` // of a tenant; default 500, never below 25
 	Burst             int   `yaml:"burst" env:"BURST"`                             // of a tenant; default 1,000, never below 25
@@ -131,6 +134,12 @@ type PullConfig struct {
 	SilentAfter time.Duration `yaml:"silent_after" env:"SILENT_AFTER"` // without a request from a tenant, its push counts as silent; default 2 h
 	KeepDays    int           `yaml:"keep_days" env:"KEEP_DAYS"`       // runs and their plans are kept; default 90
 	Tenants     int           `yaml:"tenants" env:"TENANTS"`           // pulled at the same time; default 4
+}
+
+// WebhookConfig says where webhooks, and the issuers of federated OAuth clients, may lead. Without it they lead to public networks, over TLS.
+type WebhookConfig struct {
+	AllowHTTP    bool     `yaml:"allow_http" env:"ALLOW_HTTP"`                 // also http://; without it to this machine alone
+	AllowPrivate []string `yaml:"allow_private,omitempty" env:"ALLOW_PRIVATE"` // addresses or CIDRs that are not public and may be reached even so
 }
 
 // SecretsConfig names the keys that seal secrets at rest.
@@ -293,8 +302,10 @@ func (c Config) orDefaults() Config {
 	l.FilterLength = cmp.Or(l.FilterLength, 2048)
 	l.FilterDepth = cmp.Or(l.FilterDepth, 10)
 	l.FilterTerms = cmp.Or(l.FilterTerms, 50)
-	l.PatchOperations = cmp.Or(l.PatchOperations, 100)
+	l.PatchOperations = cmp.Or(l.PatchOperations, 500)
 	l.PatchMembers = cmp.Or(l.PatchMembers, 1000)
+	l.BulkOperations = cmp.Or(l.BulkOperations, 100)
+	l.BulkBytes = cmp.Or(l.BulkBytes, 1<<20)
 	l.PageDefault = cmp.Or(l.PageDefault, 100)
 	l.PageMax = cmp.Or(l.PageMax, 200)
 	l.HeaderBytes = cmp.Or(l.HeaderBytes, 16<<10)
@@ -343,11 +354,8 @@ func (c *Config) problems() (all []string) {
 			bad("metrics_listen: must be another address than listen")
 		}
 	}
-	if c.BaseURL != "" {
-		u, err := url.Parse(c.BaseURL)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			bad("base_url: %q is not of the form https://HOST", c.BaseURL)
-		}
+	if c.BaseURL != "" && !plainURL(c.BaseURL) {
+		bad("base_url: %q is not of the form https://HOST", c.BaseURL)
 	}
 	for _, p := range c.TrustedProxies {
 		if _, err := parsePrefix(p); err != nil {
@@ -374,6 +382,8 @@ func (c *Config) problems() (all []string) {
 	between("limits.filter_terms", int64(l.FilterTerms), 1, 1000)
 	between("limits.patch_operations", int64(l.PatchOperations), 1, 10_000)
 	between("limits.patch_members", int64(l.PatchMembers), 1, 100_000)
+	between("limits.bulk_operations", int64(l.BulkOperations), 1, 1000)
+	between("limits.bulk_bytes", l.BulkBytes, 1<<10, 1<<30)
 	between("limits.page_default", int64(l.PageDefault), 1, 1000)
 	between("limits.page_max", int64(l.PageMax), 1, 1000)
 	if l.PageDefault > l.PageMax {
@@ -404,6 +414,9 @@ func (c *Config) problems() (all []string) {
 	}
 	time("pull.silent_after", p.SilentAfter, 60*second, 30*24*3600*second)
 	between("pull.keep_days", int64(p.KeepDays), 1, 3650)
+	if _, err := c.Webhooks.policy(); err != nil {
+		bad("webhooks.allow_private: %v", err)
+	}
 	between("pull.tenants", int64(p.Tenants), 1, 64)
 	if _, err := c.roots(); err != nil {
 		bad("ca_file: %v", err)

@@ -24,8 +24,8 @@ func TestConfigZeroValueIsTheDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{Data: "data", Listen: "127.0.0.1:8080", StopTimeout: 10 * time.Second, Log: LogConfig{"info", "auto"},
-		Limits: Limits{BodyBytes: 1 << 20, JSONDepth: 32, FilterLength: 2048, FilterDepth: 10, FilterTerms: 50, PatchOperations: 100, PatchMembers: 1000,
-			PageDefault: 100, PageMax: 200, HeaderBytes: 16 << 10, HeaderCount: 100, RequestsPerSecond: 500, Burst: 1000},
+		Limits: Limits{BodyBytes: 1 << 20, JSONDepth: 32, FilterLength: 2048, FilterDepth: 10, FilterTerms: 50, PatchOperations: 500, PatchMembers: 1000,
+			BulkOperations: 100, BulkBytes: 1 << 20, PageDefault: 100, PageMax: 200, HeaderBytes: 16 << 10, HeaderCount: 100, RequestsPerSecond: 500, Burst: 1000},
 		Timeouts: Timeouts{5 * time.Second, 30 * time.Second, 30 * time.Second, 120 * time.Second},
 		Pull:     PullConfig{15 * time.Minute, 10 * time.Minute, 2 * time.Hour, 90, 4},
 		Session:  SessionConfig{Life: 8 * time.Hour}, SMTP: SMTPConfig{Port: 587, TLS: "starttls", Timeout: 30 * time.Second}}
@@ -34,6 +34,15 @@ func TestConfigZeroValueIsTheDefault(t *testing.T) {
 	}
 	if w := (Config{}).Warnings(); len(w) > 0 {
 		t.Errorf("the defaults warn: %q", w)
+	}
+}
+
+func TestConfigRefusesAnAddressWithoutAHost(t *testing.T) {
+	t.Parallel()
+	for _, u := range []string{"https://:8443", "https://", "https://a@b.example", "https://b.example?x", "ftp://b.example"} {
+		if _, err := LoadConfig(Source{Flags: func(c *Config) { c.BaseURL = u }}); err == nil || !strings.Contains(err.Error(), "base_url: ") {
+			t.Errorf("%s: %v", u, err)
+		}
 	}
 }
 

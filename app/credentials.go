@@ -1,37 +1,20 @@
 package app
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // what Entra's portal shows as a certificate's thumbprint
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 )
 
 // The credentials of the applications of tenants: the one that synchronizes, and the one that signs
 // people in.
-
-const (
-	maxSecret  = 1 << 10  // bytes
-	maxPEM     = 64 << 10 // bytes
-	minRSABits = 2048
-)
-
-// expiryWarnings are the days before the end of a credential at which a warning is due.
-var expiryWarnings = []int{30, 14, 7, 1}
 
 func (a *admin) setCredential(ctx context.Context, by directory.Actor, in CredentialInput) (out Credential, err error) {
 	name, err := credentialName(in.For)
@@ -42,44 +25,24 @@ func (a *admin) setCredential(ctx context.Context, by directory.Actor, in Creden
 	if err != nil {
 		return out, err
 	}
-	c := directory.Credential{TenantID: t.ID, Name: name, TokenFile: in.TokenFile}
-	secret, err := a.readCredential(&c, in)
-	if err != nil {
-		return out, err
-	}
-	clientID := in.ClientID
-	if clientID == "" {
-		clientID = *clientIDOf(t, name)
-	}
-	switch {
-	case clientID == "":
-		return out, fail(directory.Invalid, "clientId", "name the application that %s with --client-id: its Application (client) ID in Entra", purpose(name))
-	case t.DirectoryID == "":
-		return out, fail(directory.Invalid, "directoryId", "the directory of tenant %s is not known; set its Directory (tenant) ID with: bizzscim tenant set %s --directory-id ID", t.Name, t.Name)
-	}
-	keep := func(sealed string) error {
-		c.Sealed = sealed
-		if in.ClientID != "" {
-			_, err := a.service.SetTenant(ctx, by, t.ID, func(t *directory.Tenant) error {
-				*clientIDOf(t, name) = in.ClientID
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		_, err := a.service.SetCredential(ctx, by, c)
-		return err
-	}
-	if secret == nil {
-		err = keep("")
-	} else {
-		err = a.secrets.seal(ctx, &c, secret, keep)
-	}
-	if err != nil {
-		return out, err
+	given := desk.CredentialInput{ClientID: in.ClientID, Secret: in.Secret, Certificate: in.Certificate, TokenFile: in.TokenFile, Expires: in.Expires}
+	if _, err = a.desk.SetCredential(ctx, by, t.ID, name, given); err != nil {
+		return out, inCommands(err, t, name)
 	}
 	return a.credentialOf(ctx, t, name)
+}
+
+// inCommands says with which command what is missing is set.
+func inCommands(err error, t *directory.Tenant, name string) error {
+	var e *directory.Error
+	switch {
+	case !errors.As(err, &e):
+	case e.Field == "clientId" && *t.ClientID(name) == "":
+		return fail(directory.Invalid, "clientId", "name the application that %s with --client-id: its Application (client) ID in Entra", purpose(name))
+	case e.Field == "directoryId" && t.DirectoryID == "":
+		return fail(directory.Invalid, "directoryId", "the directory of tenant %s is not known; set its Directory (tenant) ID with: bizzscim tenant set %s --directory-id ID", t.Name, t.Name)
+	}
+	return err
 }
 
 // credentialName is the name of the credential that is for something.
@@ -101,14 +64,6 @@ func purpose(name string) string {
 	return "synchronizes"
 }
 
-// clientIDOf is where a tenant keeps the client id of the application of a credential.
-func clientIDOf(t *directory.Tenant, name string) *string {
-	if name == directory.SignInCredential {
-		return &t.SignIn.ClientID
-	}
-	return &t.Graph.ClientID
-}
-
 // setCommand is the command that sets a credential.
 func setCommand(tenant, name string) string {
 	command := "bizzscim tenant credential set " + tenant
@@ -116,171 +71,6 @@ func setCommand(tenant, name string) string {
 		command += " --for " + name
 	}
 	return command
-}
-
-// readCredential checks what a credential is made of and says in c what may be shown of it. It
-// returns what has to be sealed; nil when there is no secret.
-func (a *admin) readCredential(c *directory.Credential, in CredentialInput) ([]byte, error) {
-	given := 0
-	for _, s := range []string{in.Secret, in.Certificate, in.TokenFile} {
-		if s != "" {
-			given++
-		}
-	}
-	if given != 1 {
-		return nil, fail(directory.Invalid, "credential", "give exactly one of a secret, a certificate and a token file")
-	}
-	if in.Secret == "" && in.Expires != "" {
-		return nil, fail(directory.Invalid, "expires", "only of a secret has the end to be said: a certificate says it itself, and a token file has none")
-	}
-	switch {
-	case in.Certificate != "":
-		c.Kind = string(pull.Certificate)
-		leaf, err := readCertificate([]byte(in.Certificate), a.now())
-		if err != nil {
-			return nil, err
-		}
-		thumbprint := sha1.Sum(leaf.Raw) //nolint:gosec // as above: it names the certificate, nothing trusts it
-		c.Hint, c.Expires = strings.ToUpper(hex.EncodeToString(thumbprint[:])), leaf.NotAfter.UTC()
-		return []byte(in.Certificate), nil
-	case in.TokenFile != "":
-		c.Kind = string(pull.WorkloadIdentity)
-		if !filepath.IsAbs(in.TokenFile) {
-			return nil, fail(directory.Invalid, "tokenFile", "%q is not an absolute path: the server looks for it from another folder than you do", in.TokenFile)
-		}
-		return nil, nil
-	}
-	c.Kind = string(pull.ClientSecret)
-	expires, err := parseExpires(in.Expires, a.now())
-	if err != nil {
-		return nil, err
-	}
-	if err := checkSecret(in.Secret); err != nil {
-		return nil, err
-	}
-	// Entra's portal shows the first three characters of a secret.
-	c.Expires = expires
-	if len(in.Secret) >= 16 {
-		c.Hint = in.Secret[:3] + "…"
-	}
-	return []byte(in.Secret), nil
-}
-
-func checkSecret(s string) error {
-	bad := strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII || unicode.IsSpace(r) || unicode.IsControl(r) })
-	_, isID := directory.ParseID(strings.ToLower(s))
-	switch {
-	case len(s) > maxSecret:
-		return fail(directory.Invalid, "secret", "the secret is longer than %d characters: is this the right file?", maxSecret)
-	case bad >= 0:
-		return fail(directory.Invalid, "secret", "the secret has a space, a line break or a character that no secret has: is this the right file?")
-	case isID:
-		return fail(directory.Invalid, "secret", "this is the ID of a secret: copy its Value in Entra, which is shown only when it is made")
-	}
-	return nil
-}
-
-// parseExpires reads the day on which a secret ends, or the moment (RFC 3339). A day ends the
-// secret as it begins: better a warning a day early.
-func parseExpires(s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	at, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		at, err = time.Parse(time.RFC3339, s)
-	}
-	switch {
-	case err != nil:
-		return at, fail(directory.Invalid, "expires", "%q is not a date such as 2027-06-30", s)
-	case !now.Before(at):
-		return at, fail(directory.Invalid, "expires", "%s is over: make a new secret in Entra", s)
-	}
-	return at.UTC(), nil
-}
-
-// readCertificate finds the certificate of the private key in a PEM file, and makes sure that
-// Microsoft's library takes both.
-func readCertificate(text []byte, now time.Time) (*x509.Certificate, error) {
-	bad := func(format string, args ...any) (*x509.Certificate, error) {
-		return nil, fail(directory.Invalid, "certificate", format, args...)
-	}
-	if len(text) > maxPEM {
-		return bad("the certificate file is larger than %d bytes", maxPEM)
-	}
-	var certificates []*x509.Certificate
-	var key *rsa.PrivateKey
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "CERTIFICATE" {
-			c, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return bad("the certificate cannot be read: %v", err)
-			}
-			certificates = append(certificates, c)
-			continue
-		}
-		k, err := readKey(block)
-		if err != nil {
-			return bad("%v", err)
-		}
-		if key != nil {
-			return bad("the file holds two private keys")
-		}
-		key = k
-	}
-	switch {
-	case len(bytes.TrimSpace(text)) > 0 && len(certificates) == 0 && key == nil:
-		return bad("the file is not PEM; a .pfx becomes one with: openssl pkcs12 -in FILE.pfx -out FILE.pem -nodes")
-	case len(certificates) == 0:
-		return bad("the file holds no certificate: put it into the same file as the private key")
-	case key == nil:
-		return bad("the file holds no private key: put it into the same file as the certificate")
-	}
-	for _, c := range certificates {
-		if !key.PublicKey.Equal(c.PublicKey) {
-			continue
-		}
-		switch {
-		case !now.Before(c.NotAfter):
-			return bad("the certificate ended on %s: make a new one and register it in Entra", c.NotAfter.UTC().Format(time.DateOnly))
-		case now.Before(c.NotBefore):
-			return bad("the certificate begins on %s", c.NotBefore.UTC().Format(time.RFC3339))
-		}
-		return c, nil
-	}
-	return bad("the private key does not belong to the certificate")
-}
-
-func readKey(block *pem.Block) (*rsa.PrivateKey, error) {
-	var key any
-	var err error
-	switch {
-	case strings.Contains(block.Type, "ENCRYPTED") || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-		return nil, errors.New("the private key is encrypted: take its password away with: openssl pkey -in FILE -out FILE; it is sealed here")
-	case block.Type == "EC PRIVATE KEY":
-		return nil, notRSA("an elliptic-curve key")
-	case block.Type == "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case block.Type == "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	default:
-		return nil, fmt.Errorf("the file holds a %s, which does not belong there", strings.ToLower(block.Type))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the private key cannot be read: %w", err)
-	}
-	k, ok := key.(*rsa.PrivateKey)
-	if !ok {
-		return nil, notRSA(strings.TrimPrefix(fmt.Sprintf("an %T", key), "an *"))
-	}
-	if k.N.BitLen() < minRSABits {
-		return nil, fmt.Errorf("the key has %d bits: Entra takes RSA keys of %d and more", k.N.BitLen(), minRSABits)
-	}
-	return k, nil
-}
-
-func notRSA(what string) error {
-	return fmt.Errorf("the private key is %s: Microsoft's library takes RSA keys alone; make one with: openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout KEY.pem -out CERT.pem", what)
 }
 
 func (a *admin) credentialOf(ctx context.Context, t *directory.Tenant, name string) (Credential, error) {
@@ -306,7 +96,7 @@ func findCredential(sn *directory.Snapshot, t *directory.Tenant, name string) (*
 }
 
 func (a *admin) viewCredential(t *directory.Tenant, c *directory.Credential) Credential {
-	out := Credential{Tenant: Named{t.ID.String(), t.Name}, Name: c.Name, Kind: c.Kind, ClientID: *clientIDOf(t, c.Name), Hint: c.Hint, TokenFile: c.TokenFile,
+	out := Credential{Tenant: Named{t.ID.String(), t.Name}, Name: c.Name, Kind: c.Kind, ClientID: *t.ClientID(c.Name), Hint: c.Hint, TokenFile: c.TokenFile,
 		Expires: orNil(c.Expires), Created: c.Created, CreatedBy: c.CreatedBy}
 	out.State, out.Warning = credentialState(t, c, a.now())
 	return out
@@ -323,28 +113,10 @@ func credentialState(t *directory.Tenant, c *directory.Credential, now time.Time
 		return "live", ""
 	case left <= 0:
 		return "expired", fmt.Sprintf("it ended on %s: %s", c.Expires.Format(time.DateOnly), renew)
-	case expiryLevel(c, now) > 0:
+	case desk.ExpiryLevel(c.Expires, now) > 0:
 		return "expiring", fmt.Sprintf("it ends in %s, on %s: %s", days(left), c.Expires.Format(time.DateOnly), renew)
 	}
 	return "live", ""
-}
-
-// expiryLevel counts the warnings that are due at a time: 0 for none, one more for each of
-// expiryWarnings that has passed, and one for the end itself.
-func expiryLevel(c *directory.Credential, now time.Time) (level int) {
-	if c.Expires.IsZero() {
-		return 0
-	}
-	left := c.Expires.Sub(now)
-	for _, d := range expiryWarnings {
-		if left <= time.Duration(d)*24*time.Hour {
-			level++
-		}
-	}
-	if left <= 0 {
-		level++
-	}
-	return level
 }
 
 func days(d time.Duration) string {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bizzstream/bizzscim/api"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/scim"
 )
@@ -86,13 +87,12 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	if status, reason := e.refuse(r); reason != "" {
 		header.Set("Connection", "close") // what else lies on this connection is not to be trusted
-		writeError(out, r, status, reason)
+		writeError(out, r, x.id, status, reason)
 		return
 	}
 	if len(r.TransferEncoding) > 0 {
-		// net/http drops a Content-Length beside Transfer-Encoding without showing it, so the two
-		// cannot be told from an honest chunked request. Closing the connection, as RFC 9112
-		// section 6.3 demands, leaves no room for a smuggled one.
+		// What follows the end of a chunked body is looked at by nobody (see framing): with the connection closed
+		// there is no room for a smuggled request.
 		header.Set("Connection", "close")
 	}
 	e.next.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
@@ -133,12 +133,12 @@ func (e *edge) recovered(out *response, r *http.Request, x *exchange, p any) {
 		e.metrics.observe("panic", r.Method, out.status, 0)
 		panic(http.ErrAbortHandler)
 	}
-	writeError(out, r, http.StatusInternalServerError, "the server failed (request "+x.id+")")
+	writeError(out, r, x.id, http.StatusInternalServerError, "the server failed (request "+x.id+")")
 }
 
 // refuse says why a request is refused before it is routed; reason is empty when it is not.
 func (e *edge) refuse(r *http.Request) (status int, reason string) {
-	size, count := len("Host: ")+len(r.Host)+4, 1
+	size, count := len(r.Method)+len(r.RequestURI)+len(r.Proto)+4+len("Host: ")+len(r.Host)+4, 1
 	for name, values := range r.Header {
 		for _, v := range values {
 			size += len(name) + len(v) + 4 // ": " and CRLF
@@ -147,8 +147,10 @@ func (e *edge) refuse(r *http.Request) (status int, reason string) {
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	switch {
+	case len(r.RequestURI) > e.headerBytes:
+		return http.StatusRequestURITooLong, fmt.Sprintf("the address is longer than %d bytes", e.headerBytes)
 	case size > e.headerBytes:
-		return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the headers are larger than %d bytes", e.headerBytes)
+		return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request line and the headers are larger than %d bytes", e.headerBytes)
 	case count > e.headerCount:
 		return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("more than %d headers", e.headerCount)
 	case !strings.HasPrefix(r.RequestURI, "/"):
@@ -231,16 +233,22 @@ func classOf(path string) string {
 	if rest == "oauth2/token" || rest == "v2/oauth2/token" {
 		return "token"
 	}
+	if rest == "v2" || rest == "v2/" {
+		return "root"
+	}
 	rest, _ = strings.CutPrefix(rest, "v2/")
 	collection, id, _ := strings.Cut(rest, "/")
-	switch collection {
-	case "Users", "Groups", "Schemas", "ResourceTypes":
-		if id != "" {
-			return itemClasses[collection]
-		}
-		return collection
-	case "ServiceProviderConfig", "serviceConfiguration":
-		return "ServiceProviderConfig"
+	collection = strings.ToLower(collection) // but for strict tenants the endpoint has its name in any case
+	if collection == ".search" || id == ".search" {
+		return "search"
+	}
+	switch {
+	case collection == "bulk" && id != "":
+		return "scim"
+	case id != "" && itemClasses[collection] != "":
+		return itemClasses[collection]
+	case classes[collection] != "":
+		return classes[collection]
 	}
 	return "scim"
 }
@@ -256,7 +264,7 @@ func pageClass(path string) string {
 	switch first {
 	case "":
 		return "home"
-	case "login", "logout", "signed-out", "account", "operator", "setup", "password", "static", "preferences",
+	case "login", "logout", "signed-out", "account", "operator", "setup", "password", "static", "preferences", "connect",
 		"auth/callback", "auth/session", "auth/events", "auth/verify", "auth/frontchannel-logout":
 		return first
 	case ".well-known":
@@ -265,7 +273,12 @@ func pageClass(path string) string {
 	return "other"
 }
 
-var itemClasses = map[string]string{"Users": "Users/{id}", "Groups": "Groups/{id}", "Schemas": "Schemas/{id}", "ResourceTypes": "ResourceTypes/{id}"}
+// The classes of SCIM's endpoints, and of what lies behind them, by the name in small letters.
+var (
+	classes = map[string]string{"users": "Users", "groups": "Groups", "schemas": "Schemas", "resourcetypes": "ResourceTypes", "bulk": "Bulk", "me": "Me",
+		"serviceproviderconfig": "ServiceProviderConfig", "serviceconfiguration": "ServiceProviderConfig"}
+	itemClasses = map[string]string{"users": "Users/{id}", "groups": "Groups/{id}", "schemas": "Schemas/{id}", "resourcetypes": "ResourceTypes/{id}"}
+)
 
 func methodOf(method string) string {
 	switch method {
@@ -275,12 +288,15 @@ func methodOf(method string) string {
 	return "other"
 }
 
-// writeError answers with an error: in SCIM's form where a SCIM client asks, in plain words
-// elsewhere.
-func writeError(w http.ResponseWriter, r *http.Request, status int, reason string) {
+// writeError answers with an error: in SCIM's form where a SCIM client asks, as a problem where a client of the JSON API does, in
+// plain words elsewhere.
+func writeError(w http.ResponseWriter, r *http.Request, id string, status int, reason string) {
 	header := w.Header()
 	body, kind := []byte(reason+"\n"), "text/plain; charset=utf-8"
-	if strings.HasPrefix(r.URL.Path, scimPrefix) {
+	switch {
+	case strings.HasPrefix(r.URL.Path+"/", api.Prefix+"/"):
+		body, kind = api.Problem(id, status, reason)
+	case strings.HasPrefix(r.URL.Path, scimPrefix):
 		kind = "application/scim+json"
 		body, _ = json.Marshal(struct { //nolint:errchkjson // three texts
 			Schemas [1]string `json:"schemas"`

@@ -18,7 +18,9 @@ func TestEveryRouteHasAClass(t *testing.T) {
 			t.Errorf("%s is of class %q", path, class)
 		}
 	}
-	for path, want := range map[string]string{"/scim/acme/oauth2/token": "token", "/scim/acme/v2/Nothing": "scim", "/scim/": "scim", "/": "home", "/x": "other", "/auth": "other", "/auth/x": "other",
+	for path, want := range map[string]string{"/scim/acme/v2/users": "Users", "/scim/acme/v2/users/x": "Users/{id}", "/scim/acme/v2/GROUPS/x": "Groups/{id}", "/scim/acme/v2/groups/.search": "search",
+		"/scim/acme/v2/.Search": "search", "/scim/acme/v2/BULK": "Bulk", "/scim/acme/v2/BULK/x": "scim", "/scim/acme/v2/serviceproviderconfig": "ServiceProviderConfig", "/scim/acme/v2/me": "Me",
+		"/scim/acme/oauth2/token": "token", "/scim/acme/v2/Nothing": "scim", "/scim/": "scim", "/": "home", "/x": "other", "/auth": "other", "/auth/x": "other",
 		"/auth/verify/orders": "auth/verify", "/setup/bzl_secret": "setup", "/operator/link/bzl_secret": "operator", "/.well-known/jwks.json": "keys", "/readyz": "readyz", "/readyz/x": "other"} {
 		if got := classOf(path); got != want {
 			t.Errorf("%s is of class %q, want %q", path, got, want)

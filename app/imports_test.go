@@ -42,18 +42,22 @@ var rooms = map[string][]string{
 	"auth":            {"directory"},
 	"vault":           {}, // and nothing but the standard library
 	"mail":            {}, // it sends what it is told to
-	"console":         {"directory", "auth"},
+	"desk":            {"directory", "auth", "pull"},
+	"console":         {"directory", "auth", "desk"},
+	"api":             {"directory", "desk"},
+	"webhook":         {"directory"},
 	"entrasim":        {}, // it talks over HTTP, like the real one
 	"app": {
-		"directory", "scim", "pull", "store", "store/bolt", "store/postgres", "auth", "vault", "mail", "console", "entrasim",
+		"directory", "scim", "pull", "store", "store/bolt", "store/postgres", "auth", "vault", "mail", "desk", "console", "api", "webhook", "entrasim",
 	},
+	"app/apptest": {"app", "directory", "auth", "pull/pulltest"},
 	// The Graph SDK takes minutes to compile: the program alone links it, so that app's tests need not.
 	"cmd/bizzscim": {"app", "entrasim", "pull/graph"},
 	"bench":        {anyRoom}, // a measuring program: it also builds the floors that we are compared with
 }
 
 // testRooms are the rooms that the tests of every room may import besides its own list.
-var testRooms = []string{"auth", "entrasim", "store", "store/bolt", "store/postgres", "store/storetest", "pull/pulltest", "app"}
+var testRooms = []string{"auth", "entrasim", "store", "store/bolt", "store/postgres", "store/storetest", "pull", "pull/pulltest", "app", "app/apptest"}
 
 // standardOnly lists the rooms whose production code imports the standard library and nothing else.
 var standardOnly = []string{"directory", "vault"}
@@ -69,6 +73,10 @@ var owners = map[string]string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity": "pull/graph",
 	"github.com/coreos/go-oidc":                        "auth",
 	"github.com/wneessen/go-mail":                      "mail",
+	"github.com/danielgtaylor/huma":                    "api",
+	"github.com/pb33f/libopenapi":                      "api",
+	"github.com/pb33f/libopenapi-validator":            "api",
+	"github.com/standard-webhooks/standard-webhooks":   "webhook",
 	"go.etcd.io/bbolt":                                 "store/bolt",
 	"github.com/jackc/pgx":                             "store/postgres",
 	"github.com/pressly/goose":                         "store/postgres",

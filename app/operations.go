@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/scim"
@@ -312,7 +313,7 @@ func (a *admin) showTenant(ctx context.Context, _ directory.Actor, in RefInput) 
 func (a *admin) tokenURL(name string) string { return a.url() + scimPrefix + name + "/oauth2/token" }
 
 func (a *admin) viewTenant(n *names, t *directory.Tenant) (out Tenant, err error) {
-	out = Tenant{ID: t.ID.String(), Name: t.Name, TenantURL: a.url() + scimPrefix + t.Name + "/v2", TokenURL: a.tokenURL(t.Name),
+	out = Tenant{ID: t.ID.String(), Name: t.Name, TenantURL: a.url() + scimPrefix + t.Name + "/v2" + desk.SCIMFlag, TokenURL: a.tokenURL(t.Name),
 		Organizations: []Named{}, Environments: []Named{}, DirectoryID: t.DirectoryID, TrustedDomains: orEmpty(t.TrustedDomains),
 		Strict: t.SCIM.Strict, UserPatch: 200, GroupPatch: 204, RequestsPerSecond: t.SCIM.RequestsPerSecond, Burst: t.SCIM.Burst,
 		Extensions: []string{}, Created: t.Created,
@@ -431,18 +432,27 @@ func setExtensions(t *directory.Tenant, in TenantChange) error {
 		}
 	}
 	for _, doc := range in.Extensions {
-		s, err := scim.ParseSchema(doc)
+		urn, err := checkExtension(doc)
 		if err != nil {
-			var e *scim.Error
-			if errors.As(err, &e) {
-				return fail(directory.Invalid, "extension", "the extension is not acceptable: %s", e.Detail)
-			}
 			return err
 		}
-		remove(s.ID)
+		remove(urn)
 		t.SCIM.Extensions = append(t.SCIM.Extensions, doc)
 	}
 	return nil
+}
+
+// checkExtension reads a custom extension and returns its URN. Errors: Invalid.
+func checkExtension(doc []byte) (urn string, err error) {
+	s, err := scim.ParseSchema(doc)
+	var e *scim.Error
+	switch {
+	case errors.As(err, &e):
+		return "", fail(directory.Invalid, "extension", "the extension is not acceptable: %s", e.Detail)
+	case err != nil:
+		return "", err
+	}
+	return s.ID, nil
 }
 
 func (a *admin) tenant(ctx context.Context, ref string) (*directory.Tenant, error) {
@@ -518,13 +528,8 @@ func (a *admin) rotateToken(ctx context.Context, by directory.Actor, in TokenRot
 	if err != nil {
 		return out, err
 	}
-	n := directory.NewToken{Name: in.Name, Life: life}
-	if n.Name == "" {
-		n.Name = old.Name
-	}
 	s := auth.NewSecret()
-	n.Hash, n.Hint = s.Hash, s.Hint
-	token, err := a.service.RotateToken(ctx, by, tenant.ID, old.ID, n, overlap)
+	token, err := a.service.RotateToken(ctx, by, tenant.ID, old.ID, directory.NewToken{Name: in.Name, Hash: s.Hash, Hint: s.Hint, Life: life}, overlap)
 	if err != nil {
 		return out, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 )
 
@@ -82,12 +83,6 @@ type NewKey struct {
 	From time.Time `json:"from"` // signs from then on
 }
 
-// Lives of links that the command line makes.
-const (
-	passwordLinkLife = 24 * time.Hour
-	signInLinkLife   = 10 * time.Minute
-)
-
 // keyRotator replaces the key that signs assertions.
 type keyRotator interface {
 	Rotate(ctx context.Context, by directory.Actor) (id string, err error)
@@ -98,7 +93,7 @@ func (a *admin) createOperator(ctx context.Context, by directory.Actor, in Opera
 	if err != nil {
 		return NewLink{}, err
 	}
-	return a.newLink(ctx, by, directory.LinkPassword, account, passwordLinkLife)
+	return a.newLink(ctx, by, directory.LinkPassword, account, desk.PasswordLinkLife)
 }
 
 // newLink makes a link to an account; nil: of setup.
@@ -244,11 +239,11 @@ func (a *admin) loginLink(ctx context.Context, by directory.Actor, in OperatorRe
 	if err != nil {
 		return NewLink{}, err
 	}
-	return a.newLink(ctx, by, directory.LinkSignIn, account, signInLinkLife)
+	return a.newLink(ctx, by, directory.LinkSignIn, account, desk.SignInLinkLife)
 }
 
 func (a *admin) setupLink(ctx context.Context, by directory.Actor, _ None) (NewLink, error) {
-	return a.newLink(ctx, by, directory.LinkSetup, nil, passwordLinkLife)
+	return a.newLink(ctx, by, directory.LinkSetup, nil, desk.PasswordLinkLife)
 }
 
 func (a *admin) resetOperatorPassword(ctx context.Context, by directory.Actor, in OperatorRef) (NewLink, error) {
@@ -256,7 +251,7 @@ func (a *admin) resetOperatorPassword(ctx context.Context, by directory.Actor, i
 	if err != nil {
 		return NewLink{}, err
 	}
-	return a.newLink(ctx, by, directory.LinkPassword, account, passwordLinkLife)
+	return a.newLink(ctx, by, directory.LinkPassword, account, desk.PasswordLinkLife)
 }
 
 func (a *admin) removeTOTP(ctx context.Context, by directory.Actor, in OperatorRef) (Operator, error) {

@@ -290,7 +290,7 @@ func TestSecretsOfOurOwnAreSealedAgain(t *testing.T) {
 	if err := a.secrets.check(t.Context()); err == nil || !strings.Contains(err.Error(), "is missing") {
 		t.Errorf("check: %v", err)
 	}
-	if _, err := a.secrets.sealAt([]byte("x"), signInPlace); err == nil || !strings.Contains(err.Error(), "bizzscim operator totp-remove") {
+	if _, err := a.secrets.sealAt([]byte("x"), "a place"); err == nil || !strings.Contains(err.Error(), "bizzscim operator totp-remove") {
 		t.Errorf("a new key hides that the old one is lost: %v", err)
 	}
 	// Another key cannot seal again what it does not open, and then the old ones stay.
@@ -315,11 +315,11 @@ func TestSigningKeysHideNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := c.backstage(t)
-	sealed, err := a.secrets.sealAt([]byte("x"), signInPlace)
+	sealed, err := a.secrets.sealAt([]byte("x"), "a place")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if plain, err := a.secrets.openAt(sealed, signInPlace); err != nil || string(plain) != "x" {
+	if plain, err := a.secrets.openAt(sealed, "a place"); err != nil || string(plain) != "x" {
 		t.Errorf("%q, %v", plain, err)
 	}
 }

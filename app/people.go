@@ -167,6 +167,13 @@ func (a *admin) showUser(ctx context.Context, _ directory.Actor, in UserRef) (Us
 				out.Groups = append(out.Groups, Named{g.ID.String(), g.DisplayName})
 			}
 		}
+		id, chosen, err := sn.DefaultEnvironment(account)
+		if err != nil {
+			return User{}, err
+		}
+		if !id.IsZero() {
+			out.Default = &Landing{n.environment(id), chosen}
+		}
 		accesses, err := sn.Accesses(account.ID)
 		for _, x := range accesses {
 			out.Accesses = append(out.Accesses, viewAccess(n, x))

@@ -249,6 +249,8 @@ type SecretsResult struct {
 
 	SecondFactors int `json:"secondFactors"` // that were sealed again
 	SigningKeys   int `json:"signingKeys"`   // that were sealed again
+
+	WebhookSecrets int `json:"webhookSecrets,omitempty"` // that were sealed again
 }
 
 // Protection protects an account from every directory, or lifts that.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/scim"
@@ -328,7 +329,7 @@ func (a *admin) pullStatus(ctx context.Context, by directory.Actor, _ None) (out
 
 func viewStatus(n *names, s *pull.Status) PullStatusOf {
 	in, state := s.Environment.Integration, s.State
-	out := PullStatusOf{Environment: Named{s.Environment.ID.String(), s.Environment.Name}, Tenant: n.tenant(in.TenantID), State: pullState(s),
+	out := PullStatusOf{Environment: Named{s.Environment.ID.String(), s.Environment.Name}, Tenant: n.tenant(in.TenantID), State: s.Word(),
 		Periodic: in.Periodic, LastSuccess: orNil(state.LastSuccess), NotBefore: orNil(state.NotBefore), Failures: state.Failures}
 	if in.Periodic && !in.Paused {
 		out.Next = orNil(state.Next)
@@ -347,27 +348,6 @@ func viewStatus(n *names, s *pull.Status) PullStatusOf {
 		}
 	}
 	return out
-}
-
-// pullState names the one thing that somebody should know first.
-func pullState(s *pull.Status) string {
-	switch {
-	case !s.State.Quarantined.IsZero():
-		return "quarantined"
-	case s.State.Failures > 0:
-		return "failing"
-	case s.Late:
-		return "overdue"
-	case s.Environment.Integration.Paused:
-		return "paused"
-	case s.Running != nil:
-		return "running"
-	case !s.Environment.Integration.Periodic:
-		return "manual"
-	case s.State.LastSuccess.IsZero():
-		return "never"
-	}
-	return "fine"
 }
 
 // pullSummary says in one line how the pulls are, without a name: it is shown to everyone who asks
@@ -416,7 +396,7 @@ func (a *App) summarize(ctx context.Context) string {
 	return text
 }
 
-// watchCredentials warns in the log before a credential ends, as expiryWarnings says, and when it
+// watchCredentials warns in the log before a credential ends, as desk.ExpiryLevel says, and when it
 // has ended: each time once, and once more after a restart.
 func (a *App) watchCredentials(ctx context.Context) {
 	if err := a.secrets.check(ctx); err != nil && ctx.Err() == nil {
@@ -446,7 +426,7 @@ func (a *App) warnCredentials(ctx context.Context, told map[directory.ID]int) er
 	}
 	now := a.options.Now()
 	for _, c := range all {
-		level := expiryLevel(c, now)
+		level := desk.ExpiryLevel(c.Expires, now)
 		if level <= told[c.ID] {
 			continue
 		}

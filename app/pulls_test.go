@@ -67,7 +67,7 @@ func (p *pulled) join(t *testing.T, c *Client) {
 // ended waits for the end of a run.
 func ended(t *testing.T, c *Client, run Run) Run {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); run.State == "running"; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); run.State == "running"; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("run %+v", run)
 		}
@@ -95,7 +95,7 @@ func allowed(t *testing.T, c *Client) Run {
 // logged waits for lines of the log that hold all of the texts.
 func (r *running) logged(texts ...string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		for line := range strings.Lines(r.log.String()) {
 			if !slices.ContainsFunc(texts, func(s string) bool { return !strings.Contains(line, s) }) {
 				return
@@ -482,7 +482,7 @@ func TestScheduleRuns(t *testing.T) {
 	sync1(t, c, SyncInput{}) // the end of a run lets the schedule look at once
 	p.d.SetPerson(pulltest.NewPerson(5))
 	p.d.Add(syncedGroup, pulltest.ID(5))
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if e := must(t, c, EnvironmentShow, RefInput{"Production"}); e.Active == 4 {
 			break
 		}

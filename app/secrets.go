@@ -45,9 +45,6 @@ func newSecrets(c Config, service *directory.Service) *secrets {
 // place binds a sealed secret to its credential: copied to another tenant, it does not open.
 func place(c *directory.Credential) string { return c.TenantID.String() + "/" + c.Name }
 
-// signInPlace is where the cookie of a sign-in under way belongs.
-const signInPlace = "sign-in"
-
 // signingPlace is where the private part of a key that signs assertions belongs.
 func signingPlace(id string) string { return "signing-key/" + id }
 
@@ -67,7 +64,7 @@ func (s *secrets) ring() (*vault.Keyring, error) {
 func (s *secrets) open(c *directory.Credential) ([]byte, error) {
 	plain, err := s.unseal(c.Sealed, place(c))
 	if err != nil {
-		return nil, &pull.Error{Class: pull.Configuration, Detail: s.reason(err), Err: err}
+		return nil, &pull.Error{Class: pull.Configuration, Detail: cannotOpen, Err: errors.New(s.reason(err))}
 	}
 	return plain, nil
 }
@@ -97,8 +94,11 @@ func (s *secrets) reason(err error) string {
 	return strings.ReplaceAll(err.Error(), "vault: ", "")
 }
 
+// cannotOpen is what everybody is told. The reason names files of the server: it is for operators alone.
+const cannotOpen = "the server cannot use the key of its secrets: whoever runs it finds the reason in its log"
+
 func (s *secrets) fail(err error) error {
-	return &directory.Error{Kind: directory.Unavailable, Field: "secrets", Detail: s.reason(err)}
+	return &directory.Error{Kind: directory.Unavailable, Field: "secrets", Detail: cannotOpen, Err: errors.New(s.reason(err))}
 }
 
 // seal seals the secret of a credential and hands it to keep, with no rotation in between. The key file is made when there is none and nothing was
@@ -150,7 +150,7 @@ func (s *secrets) create(ctx context.Context, at string) (*vault.Keyring, error)
 	}
 	if n > 0 {
 		return nil, fmt.Errorf("the key file %s is missing, and %d other credentials were sealed with it: put it back from where its copy is kept; "+
-			"if it is lost, remove what it sealed with: bizzscim tenant credential remove, bizzscim operator totp-remove", s.file, n)
+			"if it is lost, remove what it sealed with: bizzscim tenant credential remove, bizzscim operator totp-remove, and webhooks in the console", s.file, n)
 	}
 	return vault.Create(s.file)
 }
@@ -180,6 +180,15 @@ func (s *secrets) kept(ctx context.Context) ([]sealed, error) {
 		for _, l := range logins {
 			if l.TOTP != "" {
 				all = append(all, sealed{place: auth.TOTPPlace(l.AccountID), text: l.TOTP})
+			}
+		}
+		webhooks, err := sn.Webhooks()
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range webhooks {
+			for _, x := range w.Secrets {
+				all = append(all, sealed{place: directory.WebhookSecretPlace(w.ID, x.ID), text: x.Sealed})
 			}
 		}
 		keys, err := sn.SigningKeys()
@@ -224,7 +233,7 @@ func (s *secrets) rotate(ctx context.Context, by directory.Actor, forget bool) (
 		}
 		out.Keys = ring.Len()
 	}
-	detail, err := json.Marshal(map[string]any{"resealed": out.Resealed, "secondFactors": out.SecondFactors, "signingKeys": out.SigningKeys, "forgotten": forget})
+	detail, err := json.Marshal(map[string]any{"resealed": out.Resealed, "secondFactors": out.SecondFactors, "signingKeys": out.SigningKeys, "webhookSecrets": out.WebhookSecrets, "forgotten": forget})
 	if err != nil {
 		return out, err
 	}
@@ -256,6 +265,12 @@ func (s *secrets) reseal(ctx context.Context, by directory.Actor, ring *vault.Ke
 	}
 	out.SecondFactors, err = s.service.ResealTOTP(ctx, by, func(account directory.ID, sealed string) (string, error) {
 		return again(sealed, auth.TOTPPlace(account), "the second factor of account "+account.String(), "bizzscim operator totp-remove")
+	})
+	if err != nil {
+		return err
+	}
+	out.WebhookSecrets, err = s.service.ResealWebhooks(ctx, by, func(w *directory.Webhook, x *directory.WebhookSecret) (string, error) {
+		return again(x.Sealed, directory.WebhookSecretPlace(w.ID, x.ID), "a secret of the webhook "+w.Name, "remove that webhook in the console")
 	})
 	if err != nil {
 		return err

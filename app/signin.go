@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -31,21 +32,25 @@ type signIn struct {
 	assertions *auth.Assertions
 	http       *auth.HTTP
 	console    *console.Console
+	mails      bool // a mail server is set up
+}
+
+// signedIn knows whose session a bearer token is of. The sessions are there once sign-in is, and requests come later.
+type signedIn struct{ *App }
+
+func (s signedIn) AuthenticatePerson(ctx context.Context, token string) (*directory.Tenant, directory.ID, error) {
+	return auth.Persons{Sessions: s.signIn.sessions, Bearer: s.bearer}.AuthenticatePerson(ctx, token)
 }
 
 // newSignIn wires sign-in, sessions and pages.
-func (a *App) newSignIn(c Config, o Options) (*signIn, error) {
-	client, err := newClient(c, o)
-	if err != nil {
-		return nil, err
-	}
+func (a *App) newSignIn(c Config, o Options, client *http.Client) (*signIn, error) {
 	mailer, err := newMailer(c, o.Now)
 	if err != nil {
 		return nil, err
 	}
 	s := &signIn{sessions: auth.NewSessions(a.service, cmp.Or(c.Session.Witness, filepath.Join(c.Data, witnessFile)))}
 	s.assertions = auth.NewAssertions(auth.AssertionsConfig{Service: a.service, URL: a.url, Seal: a.secrets.sealAt, Unseal: a.secrets.openAt, Now: o.Now})
-	s.local = newLocal(a.service, a.secrets, o, a.url, mailer)
+	s.local, s.mails = newLocal(a.service, a.secrets, o, a.url, mailer), mailer != nil
 	directories := auth.NewSignIn(auth.SignInConfig{
 		Service:   a.service,
 		Redirect:  func() string { return a.url() + callbackPath },
@@ -57,6 +62,7 @@ func (a *App) newSignIn(c Config, o Options) (*signIn, error) {
 		Log:       a.log,
 		Provision: a.provision,
 	})
+	a.desk.TestSignIn = directories.Test
 	visits := auth.NewLimiterOf(o.Now, visitsPerMinute)
 	logouts := auth.NewLimiterOf(o.Now, visitsPerMinute)
 	allow := func(l *auth.Limiter) func(*http.Request) (time.Duration, bool) {
@@ -72,12 +78,14 @@ func (a *App) newSignIn(c Config, o Options) (*signIn, error) {
 		Log: a.log,
 	})
 	s.console = console.New(console.Config{
+		Desk:      a.desk,
 		Directory: a.service, Sessions: s.sessions, SignIn: directories, Local: s.local,
 		Address:       address,
 		RequestID:     func(r *http.Request) string { return exchangeOf(r.Context()).id },
 		URL:           a.url,
 		Limit:         allow(visits),
 		BizzStreamURL: c.BizzStreamURL,
+		Reference:     a.api.Reference,
 		Now:           o.Now,
 		Log:           a.log,
 	})
@@ -88,7 +96,7 @@ func newLocal(service *directory.Service, keys *secrets, o Options, url func() s
 	return auth.NewLocal(auth.LocalConfig{Service: service, Seal: keys.sealAt, Unseal: keys.openAt, URL: url, Mail: mailer, Now: o.Now, Log: o.Logger})
 }
 
-// newClient makes the client for calls to directories. It follows no redirect: a directory's own answers
+// newClient makes the client for calls to directories, whose hosts are known or set by an operator. It follows no redirect: a directory's own answers
 // are where it says.
 func newClient(c Config, o Options) (*http.Client, error) {
 	if o.Client != nil {
@@ -103,7 +111,7 @@ func newClient(c Config, o Options) (*http.Client, error) {
 		return nil, fmt.Errorf("app: the default transport is a %T", http.DefaultTransport)
 	}
 	transport = transport.Clone()
-	transport.TLSClientConfig.RootCAs = roots
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	return &http.Client{Transport: transport, Timeout: 10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
@@ -115,6 +123,15 @@ func (a *App) provision(ctx context.Context, tenant *directory.Tenant, object di
 	}
 	_, err := a.pull.Person(ctx, directory.Actor{Role: directory.RoleSystem, Channel: "sign-in", RequestID: exchangeOf(ctx).id}, tenant.ID, object)
 	return err
+}
+
+// audiences are those of the assertions of upstreams.
+func audiences(all []Upstream) []string {
+	out := make([]string, len(all))
+	for i, u := range all {
+		out[i] = u.Audience
+	}
+	return out
 }
 
 func upstreams(all []Upstream) []auth.Upstream {

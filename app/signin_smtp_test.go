@@ -84,7 +84,7 @@ func (b *postbox) port() int {
 // talk is one conversation.
 func (b *postbox) talk(conn net.Conn) {
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second)) // whatever it waits for then does not come
+	_ = conn.SetDeadline(time.Now().Add(time.Minute)) // whatever it waits for then does not come
 	in := bufio.NewReader(conn)
 	var l letter
 	fmt.Fprint(conn, "220 mail.example ready\r\n")
@@ -168,7 +168,7 @@ func (b *postbox) next() letter {
 	select {
 	case l := <-b.mails:
 		return l
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		b.t.Fatal("no mail comes")
 		return letter{}
 	}

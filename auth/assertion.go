@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -97,7 +99,7 @@ func (a *Assertions) Sign(ctx context.Context, u Upstream, p *directory.Principa
 	if err != nil {
 		return "", err
 	}
-	return a.keys.sign(ctx, claims, now)
+	return a.keys.sign(ctx, assertionTyp, claims, now)
 }
 
 var errNoAccess = &directory.Error{Kind: directory.Forbidden, Field: "access", Detail: "this account has no active access to an environment of this application"}
@@ -115,6 +117,31 @@ func (a *Assertions) tenant(ctx context.Context, id directory.ID) (t *directory.
 		return err
 	})
 	return t, err
+}
+
+// SignDocument signs a document that is no assertion: a JWS in compact form. kind is the typ of its header (RFC 7515
+// section 4.1.9), by which nobody takes it for an assertion or a security event; it must be neither JWT nor secevent+jwt. The header holds the public key too,
+// whose thumbprint (RFC 7638) is kid: so the signature can be verified when the key is published no more, and the audit
+// tells which keys the server had.
+func (a *Assertions) SignDocument(ctx context.Context, kind string, document []byte) (string, error) {
+	if short := strings.TrimPrefix(strings.ToLower(kind), "application/"); short == "" || short == strings.ToLower(assertionTyp) || short == eventTyp {
+		return "", errors.New("auth: a document needs a type of its own")
+	}
+	return a.keys.signDocument(ctx, kind, document, a.config.Now())
+}
+
+// SignEvent signs the claims of a security event token (RFC 8417): a JWS in compact form of the type secevent+jwt, signed with ES256
+// by a key of ServeKeys. Claims with sub or exp are refused: with these a token could be taken for an assertion.
+func (a *Assertions) SignEvent(ctx context.Context, claims []byte) (string, error) {
+	var c struct {
+		Subject any             `json:"sub"`
+		Expires any             `json:"exp"`
+		Events  json.RawMessage `json:"events"`
+	}
+	if err := json.Unmarshal(claims, &c); err != nil || c.Subject != nil || c.Expires != nil || len(c.Events) == 0 {
+		return "", errors.New("auth: these are not the claims of a security event token")
+	}
+	return a.keys.sign(ctx, eventTyp, claims, a.config.Now())
 }
 
 // Keys returns the public keys that verify assertions, those that will sign next included.

@@ -28,21 +28,27 @@ const (
 	keyTooEarly = time.Hour        // a key that is to sign later than this was made by a clock that was wrong
 )
 
+// What signed claims are, as typ tells it: nobody must take the one for the other.
+const (
+	assertionTyp = "JWT"
+	eventTyp     = "secevent+jwt" // RFC 8417 section 2.3
+)
+
 // signingKeys are the keys of an Assertions. The store has them; every server on it goes by the times
 // that stand there, so that all of them change keys at the same moment.
 type signingKeys struct {
 	config AssertionsConfig
 
-	mu     sync.Mutex
-	read   time.Time
-	list   []directory.SigningKey
-	signer jose.Signer // of the key called opened
-	opened string
+	mu      sync.Mutex
+	read    time.Time
+	list    []directory.SigningKey
+	signers map[string]jose.Signer // of the key called opened, by typ
+	opened  string
 }
 
-// sign signs claims with the key whose turn it is.
-func (k *signingKeys) sign(ctx context.Context, claims []byte, now time.Time) (string, error) {
-	signer, err := k.current(ctx, now)
+// sign signs claims with the key whose turn it is. typ says what they are.
+func (k *signingKeys) sign(ctx context.Context, typ string, claims []byte, now time.Time) (string, error) {
+	signer, err := k.current(ctx, typ, now)
 	if err != nil {
 		return "", err
 	}
@@ -53,7 +59,7 @@ func (k *signingKeys) sign(ctx context.Context, claims []byte, now time.Time) (s
 	return signed.CompactSerialize()
 }
 
-func (k *signingKeys) current(ctx context.Context, now time.Time) (jose.Signer, error) {
+func (k *signingKeys) current(ctx context.Context, typ string, now time.Time) (jose.Signer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.refresh(ctx, now); err != nil {
@@ -64,19 +70,49 @@ func (k *signingKeys) current(ctx context.Context, now time.Time) (jose.Signer, 
 		return nil, errors.New("auth: there is no key to sign assertions with")
 	}
 	if k.opened == key.ID {
-		return k.signer, nil
+		return k.signers[typ], nil
 	}
 	private, err := k.open(key)
 	if err != nil {
 		return nil, err
 	}
-	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", key.ID)
+	signers := map[string]jose.Signer{}
+	for _, typ := range []jose.ContentType{assertionTyp, eventTyp} {
+		options := (&jose.SignerOptions{}).WithType(typ).WithHeader("kid", key.ID)
+		if signers[string(typ)], err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private}, options); err != nil {
+			return nil, err
+		}
+	}
+	k.signers, k.opened = signers, key.ID
+	return signers[typ], nil
+}
+
+// signDocument signs with the key whose turn it is, under a type of its own.
+func (k *signingKeys) signDocument(ctx context.Context, kind string, document []byte, now time.Time) (string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.refresh(ctx, now); err != nil {
+		return "", err
+	}
+	key := inTurn(k.list, now)
+	if key == nil {
+		return "", errors.New("auth: there is no key to sign with")
+	}
+	private, err := k.open(key)
+	if err != nil {
+		return "", err
+	}
+	public := jose.JSONWebKey{Key: &private.PublicKey, KeyID: key.ID, Algorithm: string(jose.ES256), Use: "sig"}
+	options := (&jose.SignerOptions{}).WithType(jose.ContentType(kind)).WithHeader("kid", key.ID).WithHeader("jwk", public)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private}, options)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	k.signer, k.opened = signer, key.ID
-	return signer, nil
+	signed, err := signer.Sign(document)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
 }
 
 func (k *signingKeys) public(ctx context.Context, now time.Time) (set jose.JSONWebKeySet, err error) {

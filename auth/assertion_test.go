@@ -530,3 +530,27 @@ func BenchmarkSign(b *testing.B) {
 		must(a.Sign(b.Context(), auth.Upstream{Name: "x", Environment: s.env}, p))
 	}
 }
+
+// TestSecurityEventsAreNoAssertions: another type, the same keys, and nothing in it that an assertion has to have.
+func TestSecurityEventsAreNoAssertions(t *testing.T) {
+	s := newSite(t)
+	a := s.assertions(newSafe())
+	token := must(a.SignEvent(t.Context(), []byte(`{"jti":"1","events":{"urn:x":{}}}`)))
+	signed := must(jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256}))
+	h := signed.Signatures[0].Protected
+	if h.ExtraHeaders[jose.HeaderType] != "secevent+jwt" || h.JSONWebKey != nil {
+		t.Errorf("%+v", h)
+	}
+	keys := must(a.Keys(t.Context()))
+	if _, err := signed.Verify(keys.Key(h.KeyID)[0]); err != nil {
+		t.Error(err)
+	}
+	for _, claims := range []string{`{"sub":"x","events":{}}`, `{"exp":1,"events":{}}`, `{"jti":"1"}`, `{}`, `[]`, `x`, ``} {
+		if token, err := a.SignEvent(t.Context(), []byte(claims)); err == nil {
+			t.Errorf("%s was signed: %s", claims, token)
+		}
+	}
+	secret, _ := s.signIn(s.alice)
+	text := must(a.Sign(t.Context(), auth.Upstream{Name: "bizzstream"}, s.principal(secret)))
+	verified(t, text, keys) // an assertion is still one after that
+}

@@ -51,11 +51,7 @@ func (b *Bearer) Authenticate(ctx context.Context, token, from string) (*directo
 		if t, err = b.tokens.get(hash, record, directory.DecodeToken); err != nil {
 			return err
 		}
-		record, err = sn.TenantRecord(t.value.TenantID)
-		if err != nil || record == nil {
-			return err
-		}
-		tenant, err = b.tenants.get(t.value.TenantID, record, directory.DecodeTenant)
+		tenant, err = b.tenantOf(sn, t.value.TenantID)
 		return err
 	})
 	if err != nil {
@@ -73,6 +69,27 @@ func (b *Bearer) Authenticate(ctx context.Context, token, from string) (*directo
 		}
 	}
 	return tenant.value, t.value.ID, nil
+}
+
+// tenantOf returns a tenant as of a snapshot; nil: there is none.
+func (b *Bearer) tenantOf(sn *directory.Snapshot, id directory.ID) (*entry[directory.Tenant], error) {
+	record, err := sn.TenantRecord(id)
+	if err != nil || record == nil {
+		return nil, err
+	}
+	return b.tenants.get(id, record, directory.DecodeTenant)
+}
+
+// tenant is the tenant that Authenticate gives for tokens of it; nil: there is none.
+func (b *Bearer) tenant(ctx context.Context, id directory.ID) (tenant *directory.Tenant, err error) {
+	err = b.service.View(ctx, func(sn *directory.Snapshot) error {
+		e, err := b.tenantOf(sn, id)
+		if e != nil {
+			tenant = e.value
+		}
+		return err
+	})
+	return tenant, err
 }
 
 // Run notes when tokens were used until ctx ends; report is told of a note that was lost.

@@ -20,13 +20,25 @@ type Clients struct {
 	client  *http.Client
 
 	mu      sync.Mutex
-	issuers map[string]*issuer
+	issuers map[string]*federated // maxIssuers at most
 }
 
+// federated is an issuer that a client has named, and when it was asked for last.
+type federated struct {
+	*issuer
+	used time.Time
+}
+
+// Bounds of what customers have us keep.
+const (
+	maxIssuers   = 512
+	maxFederated = 128 << 10 // bytes of an issuer's document, and of its keys
+)
+
 // NewClients returns a Clients that fetches the keys of federated issuers through client (nil: one with
-// a time limit). No redirect is followed.
+// a time limit). No redirect is followed. Tenants name the issuers: client decides where they may lead.
 func NewClients(service *directory.Service, now func() time.Time, client *http.Client) *Clients {
-	return &Clients{service: service, now: now, client: withoutRedirects(client), issuers: map[string]*issuer{}}
+	return &Clients{service: service, now: now, client: withoutRedirects(client), issuers: map[string]*federated{}}
 }
 
 var errUnknownClient = &directory.Error{Kind: directory.Unauthorized, Detail: "client authentication failed"}
@@ -91,10 +103,29 @@ func (c *Clients) checkAssertion(ctx context.Context, client *directory.Client, 
 func (c *Clients) issuer(rawURL string) *issuer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := c.now()
 	i := c.issuers[rawURL]
 	if i == nil {
-		i = &issuer{url: rawURL, algorithms: algorithms, client: c.client, now: c.now}
+		c.makeRoom(now)
+		i = &federated{issuer: &issuer{url: rawURL, algorithms: algorithms, client: c.client, most: maxFederated, now: c.now}}
 		c.issuers[rawURL] = i
 	}
-	return i
+	i.used = now
+	return i.issuer
+}
+
+// makeRoom forgets the issuers that nobody has asked for in a day, as those of clients that were revoked, and whichever was not
+// asked for longest when there are too many even so.
+func (c *Clients) makeRoom(now time.Time) {
+	oldest := ""
+	for at, i := range c.issuers {
+		if now.Sub(i.used) >= publishedLife {
+			delete(c.issuers, at)
+		} else if oldest == "" || i.used.Before(c.issuers[oldest].used) {
+			oldest = at
+		}
+	}
+	if len(c.issuers) >= maxIssuers {
+		delete(c.issuers, oldest)
+	}
 }

@@ -476,12 +476,11 @@ func TestFederatedIssuerGone(t *testing.T) {
 // An issuer must be https, or on this machine, and nothing but a plain address.
 func TestFederatedIssuerAddress(t *testing.T) {
 	f := newFederation(t)
-	for n, address := range []string{"http://issuer.example", "ftp://issuer.example", "http://169.254.169.254/latest", "issuer.example", ":", f.url + "?x=1",
+	for _, address := range []string{"http://issuer.example", "ftp://issuer.example", "http://169.254.169.254/latest", "issuer.example", ":", f.url + "?x=1",
 		f.url + "#x", strings.Replace(f.url, "http://", "http://u:p@", 1)} {
-		id := fmt.Sprint("odd", n)
-		f.client(id, directory.NewClient{Federated: &directory.Federated{Issuer: address, Audience: "api://scim", Subject: "provisioning"}})
-		_, _, err := f.c.Token(t.Context(), "alpha", id, "", sign(jose.RS256, key("k1"), "k1", f.with("iss", address)))
-		wantKind(t, err, directory.Unavailable)
+		_, err := f.svc.CreateClient(t.Context(), operator, f.alpha, directory.NewClient{ClientID: "odd", Federated: &directory.Federated{Issuer: address, Audience: "api://scim", Subject: "provisioning"}})
+		wantKind(t, err, directory.Invalid)
+		wantKind(t, f.c.AskIssuer(t.Context(), address), directory.Unavailable) // of a client that was made before
 	}
 	if n := f.asked.Load(); n != 0 {
 		t.Errorf("%d requests to such addresses", n)
@@ -498,6 +497,7 @@ func TestFederatedDocument(t *testing.T) {
 		"keys on no host":  `{"issuer":"{url}","jwks_uri":"keys"}`,
 		"not a document":   `<html>`,
 		"a huge document":  `{"issuer":"{url}","jwks_uri":"{url}/keys","x":"` + strings.Repeat("x", 2<<20) + `"}`,
+		"a large document": `{"issuer":"{url}","jwks_uri":"{url}/keys","x":"` + strings.Repeat("x", 128<<10) + `"}`,
 		"an empty address": `{"issuer":"{url}","jwks_uri":""}`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -101,6 +101,7 @@ type sessionView struct {
 	Tenant       *named               `json:"tenant,omitempty"` // nil: an internal user
 	Roles        sessionRoles         `json:"roles"`
 	Environments []sessionEnvironment `json:"environments"`
+	Default      directory.ID         `json:"defaultEnvironmentId,omitzero"` // where the person lands when nothing names another; one of Environments
 	Session      sessionTimes         `json:"session"`
 	ServerTime   instant              `json:"serverTime"`
 }
@@ -133,6 +134,9 @@ func (h *HTTP) view(r *http.Request, p *directory.Principal) (*sessionView, erro
 		Session: sessionTimes{ID: p.Session.ID, Method: p.Session.Method, Created: instant(p.Session.Created),
 			ExpiresAt: instant(p.Session.Expires)},
 		ServerTime: instant(p.Now)}
+	if x, _ := p.Account.DefaultAccess(p.Accesses); x != nil {
+		v.Default = x.EnvironmentID
+	}
 	err := h.config.Service.View(r.Context(), func(sn *directory.Snapshot) error {
 		if p.Account.External() {
 			t, err := sn.Tenant(p.Account.TenantID)

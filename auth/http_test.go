@@ -85,9 +85,9 @@ func TestSessionIsTold(t *testing.T) {
 	w := d.get("/auth/session", secret)
 	want := fmt.Sprintf(`{"accountId":%q,"userName":"alice@fjord.example","name":"A. alice","email":"alice@fjord.example","language":"nl",`+
 		`"tenant":{"id":%q,"name":"Fjord Shipping"},"roles":{"operator":false,"partnerOf":[],"administratorOf":[%q]},`+
-		`"environments":[{"id":%q,"name":"Production","organization":{"id":%q,"name":"Fjord"},"administrator":true,"menus":["sales"]}],`+
+		`"environments":[{"id":%q,"name":"Production","organization":{"id":%q,"name":"Fjord"},"administrator":true,"menus":["sales"]}],"defaultEnvironmentId":%q,`+
 		`"session":{"id":%q,"method":"directory","created":"2026-11-23T08:00:30.000Z","expiresAt":"2026-11-23T16:00:30.000Z"},"serverTime":"2026-11-23T08:00:31.500Z"}`,
-		d.alice.AccountID, d.tenant, d.env, d.env, d.org, session.ID)
+		d.alice.AccountID, d.tenant, d.env, d.env, d.org, d.env, session.ID)
 	if w.Code != http.StatusOK || w.Body.String() != want {
 		t.Errorf("status %d\n%s\nwant\n%s", w.Code, w.Body, want)
 	}
@@ -104,8 +104,8 @@ func TestSessionIsTold(t *testing.T) {
 			t.Errorf("an operator's session lacks %s: %s", part, w.Body)
 		}
 	}
-	if strings.Contains(w.Body.String(), "tenant") {
-		t.Errorf("an operator is of a tenant: %s", w.Body)
+	if strings.Contains(w.Body.String(), "tenant") || strings.Contains(w.Body.String(), "defaultEnvironment") {
+		t.Errorf("an operator is of a tenant, or lands in an environment: %s", w.Body)
 	}
 	head := d.get("/auth/session", secret, method(http.MethodHead))
 	if head.Code != http.StatusOK || head.Body.Len() != 0 || head.Header().Get("Content-Length") != fmt.Sprint(len(want)) {

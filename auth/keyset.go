@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"encoding/json"
@@ -44,6 +45,7 @@ type issuer struct {
 	tenant     string // its keys may name an issuer with {tenantid} in place of this; empty: what they name is not looked at
 	algorithms []jose.SignatureAlgorithm
 	client     *http.Client // follows no redirect
+	most       int64        // bytes, of document and keys each; 0: maxFetch
 	now        func() time.Time
 	log        *slog.Logger
 
@@ -233,6 +235,7 @@ func (i *issuer) usable(raw json.RawMessage) (k jose.JSONWebKey, ok bool) {
 	if json.Unmarshal(raw, &k) != nil || json.Unmarshal(raw, &of) != nil || !k.IsPublic() || k.Use != "" && k.Use != "sig" {
 		return k, false
 	}
+	k.Certificates = nil // the key alone is used, and kept
 	if r, ok := k.Key.(*rsa.PublicKey); ok && r.N.BitLen() < minRSABits {
 		return k, false
 	}
@@ -272,11 +275,12 @@ func (i *issuer) get(ctx context.Context, rawURL string, v any) (date string, er
 		permanent := resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusNotFound // there is no such directory
 		return "", &issuerError{answered: permanent, err: fmt.Errorf("%s answers %s", rawURL, resp.Status)}
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxFetch+1))
+	most := cmp.Or(i.most, maxFetch)
+	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
 		return "", unreachable(err)
 	}
-	if len(data) > maxFetch {
+	if int64(len(data)) > most {
 		return "", unreachable(fmt.Errorf("the answer of %s is too large", rawURL))
 	}
 	if err := json.Unmarshal(data, v); err != nil {

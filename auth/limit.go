@@ -14,7 +14,6 @@ import (
 // Failures that a source may cause: of passwords, codes, links, and requests for a mail.
 const (
 	failuresPerMinute = 20
-	failurePeriod     = time.Minute / failuresPerMinute
 	maxSources        = 10_000 // that are remembered; the one longest unheard gives way
 )
 

@@ -163,6 +163,7 @@ func TestLimiterNeverAllowsMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWatch()
 		l := NewLimiter(w.now)
+		const failurePeriod = time.Minute / failuresPerMinute
 		var taken []time.Time
 		for _, gap := range rapid.SliceOfN(rapid.IntRange(0, 10_000), 1, 200).Draw(t, "gaps") {
 			w.pass(time.Duration(gap) * time.Millisecond)

@@ -15,10 +15,17 @@ var linkPaths = map[directory.LinkKind]string{
 	directory.LinkSetup:    "/setup/",
 	directory.LinkSignIn:   "/operator/link/",
 	directory.LinkPassword: "/password/",
+	directory.LinkConnect:  "/connect/",
 }
 
 // LinkPath is the path of a one-time link on the server, by its kind and its secret.
 func LinkPath(kind directory.LinkKind, secret string) string { return linkPaths[kind] + secret }
+
+// NewLinkSecret makes the secret of a link.
+func NewLinkSecret() Secret { return newSecret(LinkPrefix) }
+
+// LinkHash is the SHA-256 of the secret of a link; ok is false for what is no whole secret.
+func LinkHash(text string) (hash [32]byte, ok bool) { return Hash(text), wellFormed(text, LinkPrefix) }
 
 var errLink = &directory.Error{Kind: directory.NotFound, Field: "link", Detail: "this link does not work: it has been used, is too old, or is not whole; ask for a new one"}
 
@@ -32,6 +39,10 @@ func (l *Local) NewLink(ctx context.Context, by directory.Actor, kind directory.
 	}
 	return secret.Text, link, nil
 }
+
+// NoPassword is a hash that no password has: the login of who is to set one by a link. It is drawn, not derived, and so
+// takes nothing of what hashing takes from those who sign in.
+func (l *Local) NoPassword(context.Context) (string, error) { return l.passwords.none(), nil }
 
 // LinkAccount says whose link it is, without spending it; nil for a setup link. Errors: NotFound.
 func (l *Local) LinkAccount(ctx context.Context, kind directory.LinkKind, link string) (*directory.Account, error) {

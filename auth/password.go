@@ -72,6 +72,14 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return phc{p.cost, salt, key}.String(), nil
 }
 
+// none makes a hash that looks like any other and that no password has: to find one is to invert argon2id.
+func (p *passwords) none() string {
+	h := phc{p.cost, make([]byte, saltBytes), make([]byte, keyBytes)}
+	rand.Read(h.salt)
+	rand.Read(h.key)
+	return h.String()
+}
+
 // check reports whether a password is the one that was hashed, and whether its hash should be made anew
 // because it cost less than one does now. Without a hash (empty) it takes as long, and the answer is no.
 // A hash that cannot be read is an Internal error.

@@ -40,6 +40,35 @@ func TestPasswordHashIsArgon2id(t *testing.T) {
 	}
 }
 
+// A hash that no password has looks like any other, and takes nothing of those who sign in.
+func TestNoPasswordIsNotHashed(t *testing.T) {
+	p := newPasswords()
+	p.derive = func(password, salt []byte, c argonCost, length uint32) []byte {
+		t.Error("it is derived")
+		return argon2id(password, salt, c, length)
+	}
+	for range hashesAtOnce { // all are at work
+		p.slots <- struct{}{}
+	}
+	l := &Local{passwords: p}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	one, err := l.NoPassword(ctx)
+	two, _ := l.NoPassword(ctx)
+	if err != nil || one == two {
+		t.Fatalf("%q %q, %v", one, two, err)
+	}
+	if h, err := parsePHC(one); err != nil || h.cost != passwordCost || len(h.salt) != saltBytes || len(h.key) != keyBytes || string(h.key) == string(make([]byte, keyBytes)) {
+		t.Errorf("%s, %v", one, err)
+	}
+	p = cheap()
+	for _, password := range []string{"", one, "a few words do well"} {
+		if ok, _, err := p.check(t.Context(), one, password); ok || err != nil {
+			t.Errorf("%q: %v, %v", password, ok, err)
+		}
+	}
+}
+
 // TestPasswordOfTheReference checks a hash that the reference implementation's test suite gives
 // (phc-winner-argon2, src/test.c: version 0x13, type id, t=2, m=65536, p=1, "password", "somesalt").
 func TestPasswordOfTheReference(t *testing.T) {

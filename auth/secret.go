@@ -12,6 +12,7 @@ import (
 const (
 	SecretPrefix = "bzs_" // Secret Tokens and client secrets
 	AccessPrefix = "bza_" // access tokens of the token endpoint
+	APIPrefix    = "bzk_" // tokens of the JSON API
 )
 
 // A secret is its prefix, 256 random bits as 43 base-62 digits, and a CRC-32 of all that as 6
@@ -33,6 +34,9 @@ type Secret struct {
 
 // NewSecret makes a secret for a Secret Token or an OAuth client.
 func NewSecret() Secret { return newSecret(SecretPrefix) }
+
+// NewAPISecret makes a secret for a token of the JSON API.
+func NewAPISecret() Secret { return newSecret(APIPrefix) }
 
 func newSecret(prefix string) Secret {
 	var random [32]byte

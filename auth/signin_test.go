@@ -342,7 +342,15 @@ func TestSettingsChangeMeanwhile(t *testing.T) {
 			ada := w.Person("ada")
 			b := w.Browser()
 			back := must(h.SignIn(t.Context(), b.Begin(auth.Start{}), ada))
+			if name == "another cloud" { // the credential is for the one that it was entered for
+				if err := w.Service.RemoveCredential(t.Context(), authtest.Operator, w.Tenant.ID, directory.SignInCredential); err != nil {
+					t.Fatal(err)
+				}
+			}
 			must(w.Service.SetTenant(t.Context(), authtest.Operator, w.Tenant.ID, func(t *directory.Tenant) error { change(t); return nil }))
+			if name == "another cloud" {
+				must(w.Service.SetCredential(t.Context(), authtest.Operator, directory.Credential{TenantID: w.Tenant.ID, Name: directory.SignInCredential, Kind: "secret", Sealed: "another"}))
+			}
 			done, err := b.Finish(back)
 			authtest.WantProblem(t, done, err, auth.ProblemStart)
 			if n := h.count("/token"); n != 0 {

@@ -24,15 +24,14 @@ type accountData struct {
 }
 
 type sessionRow struct {
-	ID        string
-	This      bool
-	Method    directory.SignInMethod
-	Tenant    string // of MethodDirectory
-	Address   string
-	Browser   browser
-	Created   time.Time
-	Expires   time.Time
-	Remaining time.Duration
+	ID      string
+	This    bool
+	Method  directory.SignInMethod
+	Tenant  string // of MethodDirectory
+	Address string
+	Browser browser
+	Created time.Time
+	Expires time.Time
 }
 
 // accountDone are the acts that /account confirms.
@@ -83,7 +82,7 @@ func accountSessions(sn *directory.Snapshot, p *directory.Principal, data *accou
 			continue
 		}
 		row := sessionRow{ID: s.ID.String(), This: s.ID == p.Session.ID, Method: s.Method, Address: s.Address, Browser: browserOf(s.UserAgent),
-			Created: s.Created, Expires: s.Expires, Remaining: s.Expires.Sub(p.Now)}
+			Created: s.Created, Expires: s.Expires}
 		if s.Method == directory.MethodDirectory {
 			t, err := sn.Tenant(s.TenantID)
 			if err != nil {

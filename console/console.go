@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 )
 
@@ -24,6 +26,7 @@ type Directory interface {
 // Sessions knows the sessions of browsers; an *auth.Sessions is one.
 type Sessions interface {
 	Check(r *http.Request, quiet bool) (*directory.Principal, error)
+	Stream(r *http.Request, check func(*directory.Principal) error) (context.Context, *directory.Principal, context.CancelFunc, error)
 	Hash(r *http.Request) [32]byte
 	Cookie(secret string, session *directory.Session) *http.Cookie
 	NoCookie() *http.Cookie
@@ -53,6 +56,7 @@ type Local interface {
 
 // Config is what a Console needs.
 type Config struct {
+	Desk      *desk.Desk
 	Directory Directory
 	Sessions  Sessions
 	SignIn    SignIn
@@ -63,7 +67,8 @@ type Config struct {
 	// Limit says whether a client may try to sign in, or to use a form that needs no session, now; and if
 	// not, how long it waits.
 	Limit         func(*http.Request) (wait time.Duration, ok bool)
-	BizzStreamURL string // where people go on to; empty: nowhere
+	BizzStreamURL string                     // where people go on to; empty: nowhere
+	Reference     func() []desk.ReferenceTag // of the JSON API
 	Now           func() time.Time
 	Log           *slog.Logger
 }
@@ -73,11 +78,12 @@ type Console struct {
 	config Config
 	pages  pages
 	guard  *http.CrossOriginProtection
+	lives  lives
 }
 
 // New returns a Console.
 func New(c Config) *Console {
-	return &Console{config: c, pages: parsePages(), guard: http.NewCrossOriginProtection()}
+	return &Console{config: c, pages: parsePages(), guard: http.NewCrossOriginProtection(), lives: lives{done: make(chan struct{}), open: map[directory.ID]int{}}}
 }
 
 // Access says who may see a page.
@@ -87,6 +93,7 @@ type Access uint8
 const (
 	Anyone   Access = iota
 	SignedIn        // whoever has a live session
+	Staff           // operators, partners and environment administrators, each within their reach
 )
 
 // Route is one page, or what one form does. Handler answers every method at Path, whichever of the routes
@@ -109,6 +116,12 @@ type route struct {
 }
 
 func (c *Console) table() []route {
+	return slices.Concat(c.peopleTable(), c.environmentsTable(), c.runsTable(), c.tenantsTable(), c.usersTable(), c.logTable(),
+		c.webhooksTable(), c.apiTokensTable(), c.settingsTable())
+}
+
+// peopleTable are the pages of everybody: signing in and out, one's own account.
+func (c *Console) peopleTable() []route {
 	return []route{
 		{path: "/", access: SignedIn, get: c.home},
 		{path: "/login", get: c.login, post: c.loginPost, limited: true},
@@ -150,6 +163,7 @@ func (c *Console) NotFound() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := c.visit(w, r)
 		c.secure(v)
+		v.principal = c.who(v) // who is signed in keeps the navigation
 		c.fail(v, missing)
 	})
 }
@@ -207,21 +221,32 @@ func (c *Console) handler(rt route) http.Handler {
 
 // serve lets in who may come in.
 func (c *Console) serve(v *visit, rt route, do func(*visit) error) {
-	if rt.access == SignedIn {
+	if rt.access != Anyone {
 		p, err := c.config.Sessions.Check(v.r, rt.quiet)
 		if err != nil {
-			c.turnAway(v, err)
+			c.turnAway(v, rt, err)
 			return
 		}
 		v.principal = p
+	}
+	if rt.access == Staff && !isStaff(v.principal) {
+		c.fail(v, &notice{status: http.StatusForbidden, key: "staff"})
+		return
 	}
 	if err := do(v); err != nil {
 		c.fail(v, err)
 	}
 }
 
-// turnAway leads a browser without a session to where it gets one, or is told why it has none any more.
-func (c *Console) turnAway(v *visit, err error) {
+// isStaff reports whether somebody administers anything.
+func isStaff(p *directory.Principal) bool {
+	role := p.Role()
+	return role == directory.RoleOperator || role == directory.RolePartner || role == directory.RoleEnvironment || len(p.Actor().Reach.Environments) > 0
+}
+
+// turnAway leads a browser without a session to where it gets one, or is told why it has none any more. Whoever sent a
+// form is told that it did nothing, and led back to the page of the form.
+func (c *Console) turnAway(v *visit, rt route, err error) {
 	var ended *directory.SessionEnded
 	if !errors.As(err, &ended) {
 		c.fail(v, err)
@@ -233,11 +258,15 @@ func (c *Console) turnAway(v *visit, err error) {
 		http.SetCookie(v.w, c.config.Sessions.NoCookie())
 	}
 	query := url.Values{}
-	if v.r.Method != http.MethodPost && v.r.URL.Path != "/" {
+	sent := v.r.Method == http.MethodPost
+	if rt.get != nil && v.r.URL.Path != "/" {
 		query.Set("next", v.r.URL.RequestURI())
 	}
 	target := "/login"
-	if worthTelling[ended.Reason] {
+	if sent {
+		query.Set("unsaved", "1")
+	}
+	if sent || worthTelling[ended.Reason] {
 		target = "/signed-out"
 		query.Set("reason", reasonSlug(ended.Reason))
 	}

@@ -5,9 +5,11 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/directory"
@@ -74,6 +76,11 @@ func (c *Console) mayPost(v *visit, rt route) error {
 		}
 		return &notice{status: http.StatusBadRequest, key: "form"}
 	}
+	for name, values := range r.PostForm {
+		if !utf8.ValidString(name) || slices.ContainsFunc(values, func(s string) bool { return !utf8.ValidString(s) }) {
+			return &notice{status: http.StatusBadRequest, key: "form"}
+		}
+	}
 	return nil
 }
 
@@ -115,6 +122,8 @@ func (c *Console) fail(v *visit, err error) {
 	case errors.As(err, &n):
 	case directory.KindOf(err) == directory.NotFound:
 		n = missing
+	case directory.KindOf(err) == directory.Forbidden:
+		n = &notice{status: http.StatusForbidden, key: "forbidden"}
 	case directory.KindOf(err) == directory.ReadOnly:
 		n = &notice{status: http.StatusConflict, key: "managed", organization: c.manager(v)}
 	case directory.KindOf(err) == directory.RateLimited:

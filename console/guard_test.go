@@ -15,11 +15,13 @@ import (
 	"github.com/bizzstream/bizzscim/directory"
 )
 
-// routesOf lists the methods of each path.
+// routesOf lists the methods of each path, but those of the staff: they have a matrix and attacks of their own.
 func routesOf(w *world) map[string][]string {
 	all := map[string][]string{}
 	for _, r := range w.console.Routes() {
-		all[r.Path] = append(all[r.Path], r.Method)
+		if r.Access != console.Staff {
+			all[r.Path] = append(all[r.Path], r.Method)
+		}
 	}
 	return all
 }
@@ -38,11 +40,17 @@ func TestRoutesAreThoseOfTheDesign(t *testing.T) {
 		"/password": {"GET", "POST"}, "/password/{link}": {"GET", "POST"}, "/account": {"GET"}, "/account/sessions": {"POST"},
 		"/account/password": {"POST"}, "/account/second-factor": {"GET", "POST"}, "/account/second-factor/remove": {"POST"},
 		"/preferences": {"POST"}, "/static/{file}": {"GET"},
+		"/connect/{link}": {"GET"}, "/connect/{link}/state": {"GET"}, "/connect/{link}/token": {"GET", "POST"}, "/connect/{link}/rotate": {"GET", "POST"},
+		"/connect/{link}/ids": {"GET", "POST"}, "/connect/{link}/credential": {"GET", "POST"}, "/connect/{link}/test": {"GET", "POST"},
 	}
-	if diff := cmp.Diff(want, routesOf(w)); diff != "" {
+	got := routesOf(w)
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	for _, r := range w.console.Routes() {
+		if r.Access == console.Staff {
+			continue
+		}
 		needs := r.Path == "/" || strings.HasPrefix(r.Path, "/account")
 		if needs != (r.Access == console.SignedIn) {
 			t.Errorf("%s %s has access %d", r.Method, r.Path, r.Access)
@@ -50,22 +58,33 @@ func TestRoutesAreThoseOfTheDesign(t *testing.T) {
 	}
 }
 
-// TestNobodyGetsIn asks for every page that needs a session without one.
+// TestNobodyGetsIn asks for every page that needs a session without one. Who sent a form learns that it did nothing, and is
+// led back to its page where it has one.
 func TestNobodyGetsIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	pages := map[string]bool{}
+	for _, r := range w.console.Routes() {
+		pages[r.Path] = pages[r.Path] || r.Method == http.MethodGet
+	}
 	for _, cookie := range []string{"", auth.SessionCookie + "=" + auth.NewSessionSecret().Text, auth.SessionCookie + "=x"} {
 		for _, r := range w.console.Routes() {
-			if r.Access == console.Anyone {
+			if r.Access != console.SignedIn { // those of the staff are in the role matrix
 				continue
 			}
 			var form url.Values
 			if r.Method == http.MethodPost {
 				form = url.Values{}
 			}
-			want := "/login"
-			if r.Method == http.MethodGet && r.Path != "/" {
-				want += "?next=" + url.QueryEscape(r.Path)
+			want, query := "/login", url.Values{}
+			if r.Method == http.MethodPost {
+				want, query = "/signed-out", url.Values{"reason": {"unknown"}, "unsaved": {"1"}}
+			}
+			if pages[r.Path] && r.Path != "/" {
+				query.Set("next", r.Path)
+			}
+			if len(query) > 0 {
+				want += "?" + query.Encode()
 			}
 			a := w.browser().do(r.Method, r.Path, form, map[string]string{"Cookie": cookie}).goes(t, want)
 			if back := a.header.Get("Set-Cookie"); (cookie != "") != strings.HasPrefix(back, auth.SessionCookie+"=; ") {
@@ -231,6 +250,8 @@ func TestFormsAreBounded(t *testing.T) {
 	b := w.browser()
 	b.post("/preferences", url.Values{"theme": {strings.Repeat("x", 60<<10)}}).goes(t, "/")
 	b.post("/preferences", url.Values{"theme": {strings.Repeat("x", 64<<10)}}).is(t, http.StatusRequestEntityTooLarge, "could not be read")
+	b.post("/preferences", url.Values{"theme": {"\xff"}}).is(t, http.StatusBadRequest, "could not be read")
+	b.post("/preferences", url.Values{"x\xff": {""}}).is(t, http.StatusBadRequest, "could not be read")
 	b.do("POST", "/preferences?theme=dark", url.Values{}, nil).goes(t, "/")
 	if b.cookie("__Host-theme") != "" {
 		t.Error("a form was read out of the address")
@@ -247,7 +268,8 @@ func TestTooManyTries(t *testing.T) {
 	wait := 2500 * time.Millisecond
 	w.limit.Store(&wait)
 	limited := map[string]bool{"POST /login": true, "GET /login/environment/{id}": true, "GET /auth/callback": true, "POST /operator": true,
-		"POST /operator/link/{link}": true, "POST /setup/{link}": true, "POST /password": true, "POST /password/{link}": true}
+		"POST /operator/link/{link}": true, "POST /setup/{link}": true, "POST /password": true, "POST /password/{link}": true,
+		"POST /connect/{link}/token": true, "POST /connect/{link}/rotate": true, "POST /connect/{link}/ids": true, "POST /connect/{link}/credential": true, "POST /connect/{link}/test": true}
 	for _, r := range w.console.Routes() {
 		var form url.Values
 		if r.Method == http.MethodPost {

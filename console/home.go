@@ -15,6 +15,8 @@ type homeData struct {
 	Environments []homeEnvironment
 	BizzStream   string // address; empty: none
 	Directory    bool   // there is a session at a directory to sign out of
+	Start        []startStep
+	StartDone    int // of them
 }
 
 type homeEnvironment struct {
@@ -61,6 +63,14 @@ func (c *Console) home(v *visit) error {
 	slices.SortStableFunc(data.Environments, func(a, b homeEnvironment) int {
 		return strings.Compare(a.Organization+"\x00"+a.Name, b.Organization+"\x00"+b.Name)
 	})
+	if data.Start, err = c.start(v); err != nil {
+		return err
+	}
+	for _, step := range data.Start {
+		if step.Done {
+			data.StartDone++
+		}
+	}
 	c.render(v, http.StatusOK, "home", "home.title", data)
 	return nil
 }

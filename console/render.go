@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bizzstream/bizzscim/auth"
@@ -21,12 +22,12 @@ var templateFiles embed.FS
 // pages are the parsed templates: language -> page.
 type pages map[string]map[string]*template.Template
 
-// parsePages parses every page in every language.
-func parsePages() pages {
+// parsePages parses every page in every language, once for the process: several consoles share them.
+var parsePages = sync.OnceValue(func() pages {
 	all := pages{}
 	for _, lang := range languages {
 		all[lang] = map[string]*template.Template{}
-		layout := template.Must(template.New("layout").Funcs(functions(lang)).ParseFS(templateFiles, "templates/layout.html"))
+		layout := template.Must(template.New("layout").Funcs(functions(lang)).ParseFS(templateFiles, "templates/layout.html", "templates/parts/*.html"))
 		names, err := fs.Glob(templateFiles, "templates/*.html")
 		if err != nil {
 			panic("console: " + err.Error())
@@ -39,7 +40,7 @@ func parsePages() pages {
 		}
 	}
 	return all
-}
+})
 
 // functions are those that templates call.
 func functions(lang string) template.FuncMap {
@@ -52,6 +53,10 @@ func functions(lang string) template.FuncMap {
 		"millis": func(t time.Time) int64 { return t.UnixMilli() },
 		"left":   func(d time.Duration) (string, error) { return left(lang, d) },
 		"field":  newField,
+		"number": func(n any) string { return number(lang, n) },
+		"dict":   dict,
+		"list":   func(all ...any) []any { return all },
+		"bars":   func(title string, all []bar) (chart, error) { return bars(lang, title, all) },
 	}
 }
 
@@ -82,6 +87,8 @@ type page struct {
 	Title       string
 	Path        string        // of the page
 	Here        string        // where a change of language leads back to
+	InAccount   bool          // the page is about one's own account
+	Nav         []navItem     // of the staff; none for others
 	Person      *sessionState // nil: nobody is signed in, or the page is not about them
 	Data        any
 }
@@ -98,10 +105,12 @@ type sessionState struct {
 // render answers with a page. titleKey is the text of its title, or of its error.
 func (c *Console) render(v *visit, status int, name, titleKey string, data any) {
 	title, err := say(v.lang, titleKey)
-	p := page{Lang: v.lang, Theme: v.theme, Languages: languages, Themes: themes, Title: title, Path: v.r.URL.Path, Here: here(v.r), Data: data}
+	p := page{Lang: v.lang, Theme: v.theme, Languages: languages, Themes: themes, Title: title, Path: v.r.URL.Path, Here: here(v.r), Data: data,
+		InAccount: strings.HasPrefix(v.r.URL.Path, "/account")}
 	if who := v.principal; who != nil {
 		remaining := who.Session.Expires.Sub(who.Now)
 		p.Person = &sessionState{who.Account, who.Session, who.Now, remaining, seconds(remaining) + 1}
+		p.Nav = navOf(v)
 	}
 	var body bytes.Buffer
 	if err == nil {

@@ -228,6 +228,7 @@ type signedOutData struct {
 	Local    bool                 // the way back is the local sign-in
 	Tenant   *directory.Tenant    // that the browser signed in with last; nil: not known, or of no matter
 	SignedIn *directory.Principal // somebody is, whatever the address says
+	Unsaved  bool                 // a form was sent that did nothing
 
 	Directory string // where to sign out by hand; empty: nowhere
 }
@@ -236,7 +237,7 @@ type signedOutData struct {
 // undo what it says.
 func (c *Console) signedOut(v *visit) error {
 	query := v.r.URL.Query()
-	data := signedOutData{Reason: query.Get("reason"), Next: auth.SafeNext(query.Get("next")), SignedIn: c.who(v)}
+	data := signedOutData{Reason: query.Get("reason"), Next: auth.SafeNext(query.Get("next")), SignedIn: c.who(v), Unsaved: query.Get("unsaved") != ""}
 	switch {
 	case data.Reason == "": // a directory sends people back to exactly this address, after they have signed out of it
 		data.Reason = reasonSlug(directory.EndedSignOut)

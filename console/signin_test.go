@@ -183,6 +183,7 @@ var elsewhere = []string{"https://evil.example", "//evil.example", "/\\evil.exam
 	"javascript:alert(1)", "/ok\r\nSet-Cookie: a=b", "@evil.example", "/\t/evil.example", "///evil.example", "/%5cevil.example", "/.//evil.example", "data:text/html,x", " //evil.example"}
 
 func TestNobodyIsLedElsewhere(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	w := newWorld(t)
 	w.person("Marta", "Marta Berg")
@@ -507,6 +508,8 @@ func TestWhySessionsEnd(t *testing.T) {
 				t.Errorf("whom to ask: %t", has)
 			}
 			b.get("/account?x=1").goes(t, "/login?next=%2Faccount%3Fx%3D1") // told once
+			sent := b.post("/account/second-factor", nil).goes(t, "/signed-out?next=%2Faccount%2Fsecond-factor&reason=unknown&unsaved=1")
+			b.get(sent.to).is(t, http.StatusOK, "not saved", `href="/login?next=%2faccount%2fsecond-factor"`)
 		})
 	}
 }

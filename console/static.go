@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,10 +34,17 @@ func readAssets() (byFile, byName map[string]asset) {
 	if err != nil {
 		panic("console: " + err.Error()) // they are part of the program
 	}
+	styles := readStyles()
 	for _, e := range entries {
 		data, err := fs.ReadFile(staticFiles, "static/"+e.Name())
 		if err != nil {
 			panic("console: " + err.Error())
+		}
+		if strings.HasSuffix(e.Name(), ".css") { // all of them are one file for browsers
+			data = styles
+			if e.Name() != "style.css" {
+				continue
+			}
 		}
 		sum := sha256.Sum256(data)
 		ext := path.Ext(e.Name())
@@ -43,6 +52,33 @@ func readAssets() (byFile, byName map[string]asset) {
 		byFile[e.Name()], byName[a.name] = a, a
 	}
 	return byFile, byName
+}
+
+// readStyles joins the style sheets: style.css first, then those of single pages.
+func readStyles() []byte {
+	names, err := fs.Glob(staticFiles, "static/*.css")
+	if err != nil {
+		panic("console: " + err.Error())
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(order(a), order(b)), strings.Compare(a, b))
+	})
+	var all []byte
+	for _, name := range names {
+		data, err := fs.ReadFile(staticFiles, name)
+		if err != nil {
+			panic("console: " + err.Error())
+		}
+		all = append(all, data...)
+	}
+	return all
+}
+
+func order(name string) int {
+	if name == "static/style.css" {
+		return 0
+	}
+	return 1
 }
 
 // kindOf does not ask the machine: its tables differ.

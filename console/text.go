@@ -3,7 +3,9 @@ package console
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,24 +26,45 @@ var texts = readTexts()
 func readTexts() map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for _, lang := range languages {
-		data, err := textFiles.ReadFile("text/" + lang + ".json")
+		all[lang] = map[string]string{}
+		files, err := fs.Glob(textFiles, "text/"+lang+"*.json") // en.json, en.runs.json ...
+		for _, file := range files {
+			err = errors.Join(err, readText(file, all[lang]))
+		}
 		if err != nil {
 			panic("console: " + err.Error()) // they are part of the program
 		}
-		var m map[string]string
-		if err := json.Unmarshal(data, &m); err != nil {
-			panic("console: text/" + lang + ".json: " + err.Error())
-		}
-		all[lang] = m
 	}
 	return all
 }
 
-// say returns a text in a language; args are names and values in turn.
+func readText(file string, into map[string]string) error {
+	data, err := textFiles.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var m map[string]string
+	if err := json.Unmarshal(data, &m); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	for key, text := range m {
+		if _, twice := into[key]; twice {
+			return fmt.Errorf("%s: %q is there twice", file, key)
+		}
+		into[key] = text
+	}
+	return nil
+}
+
+// say returns a text in a language; args are names and values in turn. Of a text that counts, the first value is the
+// number: where it is one, "<key>.one" is said, if there is such a text.
 func say(lang, key string, args ...any) (string, error) {
 	text, ok := texts[lang][key]
 	if !ok {
 		return "", fmt.Errorf("console: no text %q in %q", key, lang)
+	}
+	if one, counts := texts[lang][key+".one"]; counts && len(args) > 1 && fmt.Sprint(args[1]) == "1" {
+		text = one
 	}
 	pairs := make([]string, 0, len(args))
 	for i := 0; i+1 < len(args); i += 2 {

@@ -26,8 +26,10 @@ import (
 
 	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/console"
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/entrasim"
+	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/store/bolt"
 )
 
@@ -131,6 +133,11 @@ func (s *failingSignIn) LogoutURL(ctx context.Context, session *directory.Sessio
 	return s.SignIn.LogoutURL(ctx, session, returnTo)
 }
 
+// noPulls is a server that has never pulled.
+type noPulls struct{ desk.Pull }
+
+func (noPulls) Status(context.Context) ([]pull.Status, error) { return nil, nil }
+
 // mails keeps what was sent.
 type mails struct{ sent chan auth.ResetMail }
 
@@ -201,7 +208,7 @@ func newWorld(t testing.TB) *world {
 		Open: func(c *directory.Credential) ([]byte, error) { return []byte(c.Sealed), nil }, Seal: seal, Unseal: unseal, Now: w.clock.Now, Log: log})}
 	w.local = auth.NewLocal(auth.LocalConfig{Service: w.svc, Seal: seal, Unseal: unseal, URL: here, Mail: w.mails, Now: w.clock.Now, Log: log})
 	var requests atomic.Int64
-	w.console = console.New(console.Config{Directory: w.svc, Sessions: w.sessions, SignIn: w.signIn, Local: w.local, URL: here,
+	w.console = console.New(console.Config{Desk: desk.New(desk.Config{Service: w.svc, Pull: noPulls{}, Now: w.clock.Now}), Directory: w.svc, Sessions: w.sessions, SignIn: w.signIn, Local: w.local, URL: here,
 		Address: func(*http.Request) string { return "192.0.2.1" }, RequestID: func(*http.Request) string { return "request-" + strings.Repeat("0", int(requests.Add(1)%3)) + "7" },
 		Limit: func(*http.Request) (time.Duration, bool) {
 			if wait := w.limit.Load(); wait != nil {

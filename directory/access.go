@@ -59,6 +59,10 @@ func (c *change) effect(a *Access, u *User, effect string) {
 	if u != nil {
 		e.UserID = u.ID
 	}
+	if effect == Deactivated {
+		e.Sessions = c.unshared[a.AccountID]
+		delete(c.unshared, a.AccountID)
+	}
 	c.accesses = append(c.accesses, e)
 }
 
@@ -112,9 +116,12 @@ func (a *Access) describe(account *Account) {
 	a.Language, a.Locale = cmp.Or(account.Language, a.Language), cmp.Or(account.Locale, a.Locale)
 }
 
-// putAccess writes an access and its row in the index by state.
+// putAccess writes an access and its rows in the indexes by state and of administrators.
 func (c *change) putAccess(a *Access, wasActive bool) error {
 	a.Modified = c.now
+	if err := c.indexAdministrator(a); err != nil {
+		return err
+	}
 	if wasActive != a.Active {
 		if err := c.w.Delete(tableEnvironmentAccess, environmentAccessKey(a.EnvironmentID, wasActive, a.AccountID)); err != nil {
 			return err

@@ -7,26 +7,42 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
-func cleanName(field, name string) (string, error) {
-	name = strings.TrimSpace(name)
+func cleanName(field, name string) (string, error) { return cleanText(field, "name", name, disguises) }
+
+// cleanText cuts the spaces at the ends of a text and refuses an empty one, one of more than 256 bytes, and one that holds a
+// character that refused names. what is what people call it.
+func cleanText(field, what, text string, refused func(rune) bool) (string, error) {
+	text = strings.TrimSpace(text)
 	switch {
-	case name == "":
-		return "", failf(Invalid, field, "a name is required")
-	case len(name) > 256:
-		return "", failf(Invalid, field, "the name is longer than 256 bytes")
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return "", failf(Invalid, field, "the name holds a control character")
+	case text == "":
+		return "", failf(Invalid, field, "a %s is required", what)
+	case len(text) > 256:
+		return "", failf(Invalid, field, "the %s is longer than 256 bytes", what)
+	case !utf8.ValidString(text):
+		return "", failf(Invalid, field, "the %s is not UTF-8", what)
+	case strings.ContainsFunc(text, refused):
+		return "", failf(Invalid, field, "the %s holds a control character, or one that does not show", what)
 	}
-	return name, nil
+	return text, nil
 }
+
+// disguises reports whether a character does not show or changes how its neighbours show: names that people choose by must
+// not look like others. The joiners of scripts and of pictures (U+200C, U+200D) are part of names.
+func disguises(r rune) bool {
+	return r < ' ' || r >= 0x7f && r != '\u200c' && r != '\u200d' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+// disguisesText is as disguises, for a text of words in any direction: the marks of right and left (U+200E, U+200F) belong there.
+func disguisesText(r rune) bool { return r != '\u200e' && r != '\u200f' && disguises(r) }
 
 // CreateOrganization makes an organization. Errors: Invalid; Exists.
 func (s *Service) CreateOrganization(ctx context.Context, by Actor, name string) (*Organization, error) {
@@ -92,7 +108,38 @@ const (
 	MaxRequestsPerSecond = 100_000
 )
 
-func checkTenant(t *Tenant) error {
+// Bounds of tenants. Each sign-in by e-mail address looks through the tenants there are, and each change of one is
+// audited for good.
+const (
+	maxExtensions          = 64 << 10 // bytes of a tenant's custom extensions
+	maxTenantOrganizations = 1000     // of a tenant
+	maxTrustedDomains      = 1000     // of a tenant
+	maxTenants             = 50       // of an organization, that anybody but an operator adds to
+	maxAudited             = 4 << 10  // bytes of one value in the audit; of a larger one there is the digest
+)
+
+// brief is a value as the audit names it: a large one by its digest, which tells whether it changed.
+func brief(v any) any {
+	b := encodeJSON(v)
+	if len(b) <= maxAudited {
+		return v
+	}
+	sum := sha256.Sum256(b)
+	return map[string]any{"sha256": hex.EncodeToString(sum[:]), "bytes": len(b)}
+}
+
+// audited is a tenant as the audit names it.
+func audited(t *Tenant) any {
+	short := *t
+	short.SCIM.Extensions = slices.Clone(t.SCIM.Extensions)
+	for i, x := range short.SCIM.Extensions {
+		short.SCIM.Extensions[i] = encodeJSON(brief(x))
+	}
+	return &short
+}
+
+// checkTenant checks what a tenant is to be; before is what it was. Texts that stay are let be: they may be older than a rule.
+func checkTenant(t, before *Tenant) error {
 	if !tenantName.MatchString(t.Name) {
 		return failf(Invalid, "name", "a tenant's name is part of its URL: 1 to 63 of a-z, 0-9 and hyphen, with no hyphen at the ends")
 	}
@@ -102,10 +149,17 @@ func checkTenant(t *Tenant) error {
 	if b := t.SCIM.Burst; b != 0 && (b < MinRequestsPerSecond || b > MaxRequestsPerSecond) {
 		return failf(Invalid, "burst", "the burst must be between %d and %d", MinRequestsPerSecond, MaxRequestsPerSecond)
 	}
+	size := 0
 	for _, x := range t.SCIM.Extensions {
+		if size += len(x); size > maxExtensions {
+			return failf(Invalid, "extensions", "the extensions are larger than %d KiB together", maxExtensions>>10)
+		}
 		if !json.Valid(x) {
 			return failf(Invalid, "extensions", "an extension is not JSON")
 		}
+	}
+	if len(t.OrganizationIDs) > maxTenantOrganizations || len(t.TrustedDomains) > maxTrustedDomains {
+		return failf(Invalid, "", "a tenant has at most %d organizations and %d trusted domains", maxTenantOrganizations, maxTrustedDomains)
 	}
 	t.TrustedDomains = slices.Clone(t.TrustedDomains)
 	for i, d := range t.TrustedDomains {
@@ -121,7 +175,7 @@ func checkTenant(t *Tenant) error {
 			return failf(Invalid, "directoryId", "%q is not a directory (tenant) id", t.DirectoryID)
 		}
 	}
-	if err := t.SignIn.check(t.DirectoryID); err != nil {
+	if err := t.SignIn.check(t.DirectoryID, &before.SignIn); err != nil {
 		return err
 	}
 	return t.Graph.check(t.DirectoryID)
@@ -173,7 +227,7 @@ func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant
 	if err := require(by, RolePartner, RoleOperator); err != nil {
 		return nil, err
 	}
-	if err := checkTenant(&t); err != nil {
+	if err := checkTenant(&t, &Tenant{}); err != nil {
 		return nil, err
 	}
 	if err := mayPoint(by, Graph{}, t.Graph); err != nil {
@@ -187,18 +241,43 @@ func (s *Service) CreateTenant(ctx context.Context, by Actor, t Tenant) (*Tenant
 		if err := c.mayOrganizations(t.OrganizationIDs); err != nil {
 			return err
 		}
+		if err := c.roomForTenant(nil, t.OrganizationIDs); err != nil {
+			return err
+		}
 		if err := c.insert(tableTenantName, []byte(c.fold(t.Name)), t.ID[:], failf(Exists, "name", "a tenant named %q already exists", t.Name)); err != nil {
 			return err
 		}
 		if err := c.put(row{tableTenants, key(t.ID), encodeJSON(t)}); err != nil {
 			return err
 		}
-		return c.audit("tenant.create", t.Name, t)
+		return c.audit("tenant.create", t.Name, audited(&t))
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &t, nil
+}
+
+// roomForTenant refuses one tenant more of an organization that has many, unless an operator makes it so.
+func (c *change) roomForTenant(before, after []ID) error {
+	more := slices.DeleteFunc(slices.Clone(after), func(id ID) bool { return slices.Contains(before, id) })
+	if c.by.Role == RoleOperator || len(more) == 0 {
+		return nil
+	}
+	all, err := c.Tenants()
+	if err != nil {
+		return err
+	}
+	for _, id := range more {
+		n := 0
+		for _, t := range all {
+			n += count(slices.Contains(t.OrganizationIDs, id))
+		}
+		if n >= maxTenants {
+			return failf(Conflict, "organizations", "the organization has %d tenants already: an operator alone adds more", n)
+		}
+	}
+	return nil
 }
 
 // mayPoint refuses the hosts of a custom cloud from anybody but an operator: the server sends
@@ -214,6 +293,33 @@ func mayPoint(by Actor, before, after Graph) error {
 	return nil
 }
 
+// mayMove refuses other hosts as long as a credential is kept: what was entered for one host is not sent to another, nor is a
+// token that it opens. Who changes the hosts has to know the secret, and enters it again.
+func (c *change) mayMove(before, after *Tenant) error {
+	hosts := func(t *Tenant) [3]string {
+		return [3]string{cmp.Or(t.Graph.Cloud, "public"), sameURL(t.Graph.LoginURL), sameURL(t.Graph.GraphURL)}
+	}
+	if hosts(before) == hosts(after) {
+		return nil
+	}
+	kept := false
+	err := c.r.Scan(tableCredentials, Range{Prefix: key(before.ID)}, func(_, _ []byte) bool { kept = true; return false })
+	if err != nil || !kept {
+		return err
+	}
+	return failf(Conflict, "graph.cloud", "the credentials of this tenant are for the cloud that it is in: remove them first, and enter them again for the other one")
+}
+
+// sameURL returns the one form of the texts that mean a URL.
+func sameURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return text
+	}
+	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	return strings.TrimSuffix(u.String(), "/")
+}
+
 // mayTrust refuses a domain more from anybody but an operator: the directory may adopt the internal
 // accounts of a trusted domain, and is offered to its people for signing in.
 func mayTrust(by Actor, before, after []string) error {
@@ -224,15 +330,17 @@ func mayTrust(by Actor, before, after []string) error {
 	return nil
 }
 
-// SetTenant changes a tenant: fn edits a copy. Id, name and creation time stay. An organization
+// SetTenant changes a tenant: fn edits a copy. Id and creation time stay. A new name is a new Tenant URL: the old one
+// is gone at once. An organization
 // that still has an environment joined to the tenant cannot be taken from it. A partner changes a tenant
-// whose organizations are all its own, and they stay so; it adds no trusted domain. The sessions of those
+// whose organizations are all its own, and they stay so; it adds no trusted domain. Whoever came by a setup link changes what
+// mayConnect says. The sessions of those
 // who signed in with the tenant end when nobody may do so any more or its directory is another one.
 // Errors: Forbidden; Invalid; NotFound; Conflict.
 func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenant) error) (*Tenant, error) {
 	var after *Tenant
 	err := s.update(ctx, by, func(c *change) error {
-		before, err := c.mayTenant(id)
+		before, err := c.maySetUp(id)
 		if err != nil {
 			return err
 		}
@@ -243,8 +351,8 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 		if err := fn(edited); err != nil {
 			return err
 		}
-		edited.ID, edited.Name, edited.Created = before.ID, before.Name, before.Created
-		if err := checkTenant(edited); err != nil {
+		edited.ID, edited.Created = before.ID, before.Created
+		if err := checkTenant(edited, before); err != nil {
 			return err
 		}
 		if err := mayPoint(by, before.Graph, edited.Graph); err != nil {
@@ -253,8 +361,19 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 		if err := mayTrust(by, before.TrustedDomains, edited.TrustedDomains); err != nil {
 			return err
 		}
-		if err := c.mayOrganizations(edited.OrganizationIDs); err != nil {
+		if err := mayConnect(by, before, edited); err != nil {
 			return err
+		}
+		if err := c.mayMove(before, edited); err != nil {
+			return err
+		}
+		if !by.ByLink() {
+			if err := c.mayOrganizations(edited.OrganizationIDs); err != nil {
+				return err
+			}
+			if err := c.roomForTenant(before.OrganizationIDs, edited.OrganizationIDs); err != nil {
+				return err
+			}
 		}
 		envs, err := c.tenantEnvironments(id)
 		if err != nil {
@@ -269,10 +388,13 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 		if bytes.Equal(encodeJSON(before), encodeJSON(after)) {
 			return nil
 		}
+		if err := c.renameTenant(before, after); err != nil {
+			return err
+		}
 		if err := c.put(row{tableTenants, key(id), encodeJSON(after)}); err != nil {
 			return err
 		}
-		detail := map[string]any{"before": before, "after": after}
+		detail := map[string]any{"before": audited(before), "after": audited(after)}
 		if endsSignIn(before, after) {
 			if err := c.endTenantSessions(id); err != nil {
 				return err
@@ -285,6 +407,17 @@ func (s *Service) SetTenant(ctx context.Context, by Actor, id ID, fn func(*Tenan
 		return nil, err
 	}
 	return after, nil
+}
+
+func (c *change) renameTenant(before, after *Tenant) error {
+	if before.Name == after.Name {
+		return nil
+	}
+	taken := failf(Exists, "name", "a tenant named %q already exists", after.Name)
+	if err := c.insert(tableTenantName, []byte(c.fold(after.Name)), after.ID[:], taken); err != nil {
+		return err
+	}
+	return c.w.Delete(tableTenantName, []byte(c.fold(before.Name)))
 }
 
 // endsSignIn reports whether a change of a tenant takes away what its people have signed in with: nobody
@@ -321,7 +454,7 @@ func (s *Service) CreateAccount(ctx context.Context, by Actor, userName, email, 
 
 func checkEmail(email string) error {
 	local, domain, ok := strings.Cut(email, "@")
-	if !ok || local == "" || domain == "" || strings.ContainsFunc(email, func(r rune) bool { return r <= ' ' || r == 0x7f }) || checkText("email", email) != nil {
+	if !ok || local == "" || domain == "" || strings.ContainsFunc(email, func(r rune) bool { return r <= ' ' || r == utf8.RuneError || disguises(r) }) || checkText("email", email) != nil {
 		return failf(Invalid, "email", "%q is not an e-mail address", email)
 	}
 	return nil
@@ -435,18 +568,6 @@ func (c *change) dropAdministrator(account ID) error {
 		}
 	}
 	return nil
-}
-
-// hasAdministrator reports whether an account has active access to an environment as its administrator.
-func (s *Snapshot) hasAdministrator(environment ID) (has bool, err error) {
-	var failed error
-	err = s.EnvironmentAccesses(environment, true, ID{}, func(account ID) bool {
-		var a *Access
-		a, failed = s.Access(account, environment)
-		has = a != nil && a.Administrator
-		return !has && failed == nil
-	})
-	return has, errors.Join(failed, err)
 }
 
 // audit writes an entry of an administrative act, chained to the one before it.

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -132,6 +133,20 @@ func TestRoles(t *testing.T) {
 			must(s.svc.CreateClient(s.ctx, operator, s.fjord, directory.NewClient{ClientID: "entra", Secret: &secret}))
 			return s.svc.RevokeClient(s.ctx, by, s.fjord, "entra")
 		}},
+		"CreateAPIToken": {partners, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.CreateAPIToken(s.ctx, by, apiToken("new", directory.RolePartner, directory.Reach{Organizations: []directory.ID{s.org}}, "runs:read"))
+			return err
+		}},
+		"RotateAPIToken": {partners, func(s *scene, by directory.Actor) error {
+			old := must(s.svc.CreateAPIToken(s.ctx, operator, apiToken("old", directory.RolePartner, directory.Reach{Organizations: []directory.ID{s.org}}, "runs:read")))
+			_, err := s.svc.RotateAPIToken(s.ctx, by, old.ID, secretHash("new"), "", 0, 0)
+			return err
+		}},
+		"RevokeAPIToken": {partners, func(s *scene, by directory.Actor) error {
+			old := must(s.svc.CreateAPIToken(s.ctx, operator, apiToken("old", directory.RolePartner, directory.Reach{Organizations: []directory.ID{s.org}}, "runs:read")))
+			_, err := s.svc.RevokeAPIToken(s.ctx, by, old.ID)
+			return err
+		}},
 		"SetIntegration": {environments, func(s *scene, by directory.Actor) error {
 			_, _, err := s.svc.SetIntegration(s.ctx, by, s.production, directory.IntegrationInput{Periodic: &periodic})
 			return err
@@ -176,6 +191,22 @@ func TestRoles(t *testing.T) {
 			_, err := s.svc.SetAdministrator(s.ctx, by, s.ada.AccountID, s.production, true)
 			return err
 		}},
+		"SetMenus": {environments, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetMenus(s.ctx, by, s.production, []string{"Orders"})
+			return err
+		}},
+		"AddInternal": {environments, func(s *scene, by directory.Actor) error {
+			_, _, err := s.svc.AddInternal(s.ctx, by, s.production, directory.NewAccess{Email: "bo@fjord.example", Name: "Bo"})
+			return err
+		}},
+		"SetAccess": {environments, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetAccess(s.ctx, by, s.production, s.ada.AccountID, directory.AccessInput{Menus: &[]string{"Orders"}})
+			return err
+		}},
+		"SetAccount": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetAccount(s.ctx, by, s.internal(s.production), directory.AccountInput{Name: new("Bo B.")})
+			return err
+		}},
 		"CreateOperator": {operatorOnly, func(s *scene, by directory.Actor) error {
 			_, err := s.svc.CreateOperator(s.ctx, by, "new@bizz.example", "New")
 			return err
@@ -187,6 +218,17 @@ func TestRoles(t *testing.T) {
 		"CreateLink": {systems, func(s *scene, by directory.Actor) error {
 			_, err := s.svc.CreateLink(s.ctx, by, directory.LinkSetup, directory.ID{}, secretHash("link"), time.Hour)
 			return err
+		}},
+		"CreateSetupLink": {partners, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.CreateSetupLink(s.ctx, by, s.fjord, secretHash("setup"), time.Hour)
+			return err
+		}},
+		"RevokeSetupLink": {partners, func(s *scene, by directory.Actor) error {
+			must(s.svc.CreateSetupLink(s.ctx, operator, s.fjord, secretHash("setup"), time.Hour))
+			return s.svc.RevokeSetupLink(s.ctx, by, s.fjord)
+		}},
+		"TestedConnection": {partners, func(s *scene, by directory.Actor) error {
+			return s.svc.TestedConnection(s.ctx, by, s.fjord, []byte("{}"))
 		}},
 		"SetPassword": {operatorOnly, func(s *scene, by directory.Actor) error {
 			return s.svc.SetPassword(s.ctx, by, s.localOperator("new@bizz.example"), "hash")
@@ -208,6 +250,57 @@ func TestRoles(t *testing.T) {
 		}},
 		"SetSigningKeys": {systems, func(s *scene, by directory.Actor) error {
 			_, err := s.svc.SetSigningKeys(s.ctx, by, func([]directory.SigningKey) ([]directory.SigningKey, error) { return nil, nil })
+			return err
+		}},
+		// Of what is another's, see TestReachOfWebhooks.
+		"CreateWebhook": {"partner, operator", func(s *scene, by directory.Actor) error {
+			_, err := s.svc.CreateWebhook(s.ctx, by, s.newID(), webhookInput("new", directory.Reach{Organizations: []directory.ID{s.org}}), webhookTypes, s.webhookSecret())
+			return err
+		}},
+		"SetWebhook": {partners, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetWebhook(s.ctx, by, s.webhook("old").ID, directory.WebhookInput{Name: new("renamed")}, webhookTypes)
+			return err
+		}},
+		"SetWebhook to another address": {partners, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.SetWebhook(s.ctx, by, s.webhook("old").ID, directory.WebhookInput{URL: new("https://elsewhere.example/")}, webhookTypes)
+			return err
+		}},
+		"PauseWebhook": {partners, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.PauseWebhook(s.ctx, by, s.webhook("old").ID)
+			return err
+		}},
+		"ResumeWebhook": {partners, func(s *scene, by directory.Actor) error {
+			w := must(s.svc.PauseWebhook(s.ctx, operator, s.webhook("old").ID))
+			_, err := s.svc.ResumeWebhook(s.ctx, by, w.ID)
+			return err
+		}},
+		"RotateWebhook": {partners, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.RotateWebhook(s.ctx, by, s.webhook("old").ID, s.webhookSecret(), time.Hour)
+			return err
+		}},
+		"RemoveWebhook": {partners, func(s *scene, by directory.Actor) error {
+			return s.svc.RemoveWebhook(s.ctx, by, s.webhook("old").ID)
+		}},
+		"TestWebhook": {partners, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.TestWebhook(s.ctx, by, s.webhook("old").ID)
+			return err
+		}},
+		"Redeliver": {partners, func(s *scene, by directory.Actor) error {
+			w := s.webhook("old")
+			s.admit(w.ID, 1)
+			s.settle(w.ID, 1, directory.Settlement{State: directory.DeliveryDead})
+			_, err := s.svc.Redeliver(s.ctx, by, w.ID, 1)
+			return err
+		}},
+		"RedeliverDead": {partners, func(s *scene, by directory.Actor) error {
+			w := s.webhook("old")
+			s.admit(w.ID, 1)
+			s.settle(w.ID, 1, directory.Settlement{State: directory.DeliveryDead})
+			_, err := s.svc.RedeliverDead(s.ctx, by, w.ID, 10)
+			return err
+		}},
+		"ResealWebhooks": {operatorOnly, func(s *scene, by directory.Actor) error {
+			_, err := s.svc.ResealWebhooks(s.ctx, by, func(*directory.Webhook, *directory.WebhookSecret) (string, error) { return "again", nil })
 			return err
 		}},
 		"Audit":               {anyone, nil},
@@ -551,10 +644,10 @@ func TestTenantSettings(t *testing.T) {
 		t.Error("the caller's list was changed")
 	}
 	edited := must(s.svc.SetTenant(s.ctx, operator, made.ID, func(t *directory.Tenant) error {
-		t.ID, t.Name, t.SCIM.Strict = number(998), "fjord", true
+		t.ID, t.Name, t.SCIM.Strict, t.Created = number(998), "renamed", true, time.Time{}
 		return nil
 	}))
-	if edited.ID != made.ID || edited.Name != "new" || !edited.SCIM.Strict || !edited.Created.Equal(made.Created) {
+	if edited.ID != made.ID || edited.Name != "renamed" || !edited.SCIM.Strict || !edited.Created.Equal(made.Created) {
 		t.Errorf("tenant: %+v", edited)
 	}
 	checkInvariants(s.world)
@@ -618,7 +711,7 @@ func TestRecordsOfBeforeThePull(t *testing.T) {
 		`"integration":{"enabled":true,"tenantId":"`+s.fjord.String()+`","groups":["`+s.pilotsID+`","`+s.crewID+`"],"defaultMenus":["sales"],"periodic":true}}`)
 	old("tenants", s.fjord, `{"id":"`+s.fjord.String()+`","name":"fjord","organizationIds":["`+s.org.String()+`"],"scim":{"strict":true},"created":"2026-11-23T08:00:00Z"}`)
 	s.raw(func(w directory.Writer) error {
-		return w.Put(table("log"), cat(s.fjord, uint64(1)), []byte(`{"sequence":1,"tenantId":"`+s.fjord.String()+`","time":"2026-11-23T08:00:00Z","actor":{"role":"directory","channel":"scim","id":"token"},"action":"create","targetType":"User","status":"success"}`))
+		return w.Put(table("log"), cat(s.fjord, uint64(1)), []byte(`{"sequence":1,"tenantId":"`+s.fjord.String()+`","time":"2026-11-23T08:00:00Z","actor":{"role":"directory","channel":"scim","id":"token"},"action":"create","targetType":"User","targetId":"`+s.ada.ID.String()+`","status":"success"}`))
 	})
 	wantSame(t, "integration", s.environment(s.production).Integration, directory.Integration{Enabled: true, TenantID: s.fjord, Groups: []string{s.pilotsID, s.crewID}, DefaultMenus: []string{"sales"}, Periodic: true})
 	tenant := view(s.world, func(sn *directory.Snapshot) (*directory.Tenant, error) { return sn.Tenant(s.fjord) })
@@ -667,7 +760,7 @@ func TestNames(t *testing.T) {
 	}
 	for what, do := range create {
 		s.unchanged(func() {
-			for _, name := range []string{"", " ", "a\nb", "a\x00b", "\x7f", strings.Repeat("a", 257)} {
+			for _, name := range []string{"", " ", "a\nb", "a\x00b", "\x7f", strings.Repeat("a", 257), "a\xff", "a\u0085b", "a\u2028b", "a\u200bb", "\ufeffa", "a\u202eb", "a\u2066b"} {
 				if err := do(name); directory.KindOf(err) != directory.Invalid {
 					t.Errorf("%s named %q: %v", what, name, err)
 				}
@@ -679,14 +772,58 @@ func TestNames(t *testing.T) {
 		wantKind(t, create["environment"]("Production"), directory.Exists)
 		_, err := s.svc.CreateEnvironment(s.ctx, operator, number(999), "new")
 		wantKind(t, err, directory.NotFound)
-		for _, email := range []string{"", "x", "@x", "x@", "a\x00@b.example"} {
+		for _, email := range []string{"", "x", "@x", "x@", "a\x00@b.example", "a\u200b@b.example", "a@b\u202e.example", "a\xff@b.example"} {
 			_, err := s.svc.CreateAccount(s.ctx, operator, "x", email, "")
 			wantKind(t, err, directory.Invalid)
 		}
 	})
 	must(s.svc.CreateAccount(s.ctx, operator, "x", "X@bizz.example", ""))
+	for _, name := range []string{"نامه\u200cای", "a\u200db", "Łódź ❤\ufe0f", "a\ufffd"} {
+		must(s.svc.CreateOrganization(s.ctx, operator, name))
+	}
 	s.unchanged(func() { wantKind(t, create["account"]("y"), directory.Exists) })
 	checkInvariants(s.world)
+}
+
+// TestTextsOlderThanARule stay, and keep nothing else of their tenant from being changed; new ones obey.
+func TestTextsOlderThanARule(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(fn func(*directory.Tenant)) error {
+		_, err := s.svc.SetTenant(s.ctx, operator, s.fjord, func(t *directory.Tenant) error { fn(t); return nil })
+		return err
+	}
+	ok(set(func(t *directory.Tenant) {
+		t.SignIn.Label, t.SignIn.DomainHint, t.SignIn.Contact = "OLD1", "OLD2", "OLD3"
+	}))
+	i := slices.IndexFunc(directory.Tables, func(t *directory.Table) bool { return t.Name == "tenants" })
+	ok(s.store.Store.Update(s.ctx, func(w directory.Writer) error { // as an earlier version took it
+		kept, err := w.Get(directory.Tables[i], s.fjord[:])
+		if err != nil {
+			return err
+		}
+		return w.Put(directory.Tables[i], s.fjord[:], bytes.ReplaceAll(kept, []byte("OLD"), []byte("\u200bold")))
+	}))
+	ok(set(func(t *directory.Tenant) { t.SCIM.Strict = true }))
+	for field, edit := range map[string]func(*directory.Tenant){
+		"signIn.label":      func(t *directory.Tenant) { t.SignIn.Label = "\u200bnew" },
+		"signIn.domainHint": func(t *directory.Tenant) { t.SignIn.DomainHint = "\u200bnew" },
+		"signIn.contact":    func(t *directory.Tenant) { t.SignIn.Contact = "\u202enew" },
+	} {
+		s.unchanged(func() {
+			var e *directory.Error
+			if err := set(edit); !errors.As(err, &e) || e.Kind != directory.Invalid || e.Field != field {
+				t.Errorf("%s: %v", field, err)
+			}
+		})
+	}
+	ok(set(func(t *directory.Tenant) { t.SignIn.Contact = "\u200fתמיכה\u200e 123" }))
 }
 
 // auditedScene has an audit of some length.

@@ -13,7 +13,10 @@ import (
 // binary form: a version byte, then fields in fixed order. All others are JSON. Fields are only
 // ever added at the end, under a higher version byte.
 
-const recordVersion = 1
+const (
+	recordVersion = 1
+	groupVersion  = 2 // of groups: flags behind the texts
+)
 
 var errRecord = errors.New("directory: record cannot be decoded")
 
@@ -170,23 +173,29 @@ func (u *User) decodeResource(value []byte) decoder {
 }
 
 func (g *Group) encode() []byte {
-	b := make([]byte, 0, 96+len(g.Attributes)+len(g.Schemas)+len(g.DisplayName)+len(g.ExternalID))
-	b = append(b, recordVersion)
+	b := make([]byte, 0, 97+len(g.Attributes)+len(g.Schemas)+len(g.DisplayName)+len(g.ExternalID))
+	b = append(b, groupVersion)
 	b = binary.AppendUvarint(b, g.Version)
 	b = appendTime(b, g.Created)
 	b = appendTime(b, g.Modified)
 	b = appendBytes(b, g.Schemas)
 	b = appendBytes(b, g.Attributes)
 	b = appendText(b, g.DisplayName)
-	return appendText(b, g.ExternalID)
+	b = appendText(b, g.ExternalID)
+	return appendFlags(b, g.Alone)
 }
 
 func decodeGroup(tenant, id ID, value []byte) (*Group, error) {
 	g := &Group{TenantID: tenant, ID: id}
-	d := decode(value)
+	d := &decoder{rest: value}
+	version := d.byte()
+	d.bad = d.bad || version != recordVersion && version != groupVersion
 	g.Version, g.Created, g.Modified = d.uvarint(), d.time(), d.time()
 	g.Schemas, g.Attributes = d.bytes(), d.bytes()
 	g.DisplayName, g.ExternalID = d.text(), d.text()
+	if version == groupVersion {
+		g.Alone = d.byte()&1 != 0
+	}
 	return g, d.finish("group")
 }
 

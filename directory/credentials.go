@@ -35,7 +35,7 @@ func (s *Service) SetCredential(ctx context.Context, by Actor, cred Credential) 
 		return nil, err
 	}
 	err := s.update(ctx, by, func(c *change) error {
-		tenant, err := c.mayTenant(cred.TenantID)
+		tenant, err := c.maySetUp(cred.TenantID)
 		if err != nil {
 			return err
 		}

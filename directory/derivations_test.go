@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,18 +51,18 @@ func (s *manyScene) finish(run *directory.Derivation) *directory.Derivation {
 }
 
 // finishAll works on whatever is pending, and returns how many steps that took.
-func (s *manyScene) finishAll() (steps int) {
-	s.Helper()
+func (w *world) finishAll() (steps int) {
+	w.Helper()
 	for {
-		more, err := s.svc.WorkOnce(s.ctx)
+		more, err := w.svc.WorkOnce(w.ctx)
 		if err != nil {
-			s.Fatalf("WorkOnce: %v", err)
+			w.Fatalf("WorkOnce: %v", err)
 		}
 		if !more {
 			return steps
 		}
 		if steps++; steps > 1000 {
-			s.Fatalf("the run does not end")
+			w.Fatalf("the run does not end")
 		}
 	}
 }
@@ -328,7 +329,7 @@ func copyStore(t *testing.T, from, to *strictStore) {
 // waitFor waits for what another goroutine does.
 func waitFor(t *testing.T, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for tick := time.NewTicker(time.Millisecond); !is(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not happen")
@@ -472,4 +473,42 @@ func TestNoSessionAheadOfARun(t *testing.T) {
 	}
 	w.wantState(gone.AccountID, env, "inactive")
 	refused(gone)
+}
+
+// A session of whom a pending run is to take the access is refused at once. It ends when the run gets there, or by hand; when
+// the access is right again before that, it goes on.
+func TestSessionsWhileARunIsPending(t *testing.T) {
+	t.Parallel()
+	s := sceneOn(newWorldWith(t, directory.Limits{InlineRows: 1, StepRows: 1}))
+	accounts, secrets := []directory.ID{s.ada.AccountID}, []string{s.signIn(s.ada.AccountID)}
+	for i := range 3 {
+		u := s.createUser(s.fjord, person("pal"+strconv.Itoa(i), 50+i))
+		s.add(s.pilots, u)
+		accounts, secrets = append(accounts, u.AccountID), append(secrets, s.signIn(u.AccountID))
+	}
+	in := func(want ...bool) {
+		t.Helper()
+		for i, secret := range secrets {
+			if got := s.signedIn(secret); got != want[i] {
+				t.Errorf("session %d holds: %v", i, got)
+			}
+		}
+	}
+	if s.enable(s.production, false) == nil {
+		t.Fatal("no run is pending")
+	}
+	in(false, false, false, false)
+	if n := must(s.svc.EndSessions(s.ctx, self(accounts[3]), accounts[3], directory.ID{}, directory.EndedRevoked)); n != 1 {
+		t.Errorf("%d sessions have ended", n)
+	}
+	s.enable(s.production, true)
+	in(false, true, true, false) // the first one ended at once: one row is done with the change itself
+	s.finishAll()
+	in(false, true, true, false)
+	s.enable(s.production, false)
+	s.finishAll()
+	in(false, false, false, false)
+	s.enable(s.production, true)
+	s.finishAll()
+	in(false, false, false, false)
 }

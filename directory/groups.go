@@ -43,45 +43,52 @@ func groupEvent(action Action, g *Group, changes []Change, warnings []string) Lo
 // Errors: Invalid, also for a member that the tenant does not have; NotFound for the tenant; Exists
 // when the tenant has a group of that displayName; for a pull, an Error that wraps ErrMoved when it has
 // one of that externalId.
-func (s *Service) CreateGroup(ctx context.Context, by Actor, tenant ID, in GroupInput, members []ID) (*Group, error) {
-	if err := in.check(); err != nil {
-		return nil, err
-	}
-	var g *Group
-	err := s.update(ctx, by, func(c *change) error {
-		if err := c.hasTenant(tenant); err != nil {
-			return err
-		}
-		if err := c.refuseSecond(tenant, in.ExternalID); err != nil {
-			return err
-		}
-		g = &Group{TenantID: tenant, ID: s.newID(), DisplayName: in.DisplayName, ExternalID: in.ExternalID,
-			Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
-		if err := c.insert(tableGroupName, textKey(tenant, c.fold(g.DisplayName)), g.ID[:], groupNameTaken(g.DisplayName)); err != nil {
-			return err
-		}
-		if err := c.put(row{tableGroups, key(tenant, g.ID), g.encode()}); err != nil {
-			return err
-		}
-		if err := c.indexGroup(nil, g); err != nil {
-			return err
-		}
-		m := &Membership{c: c, group: g}
-		if err := m.Add(members); err != nil {
-			return err
-		}
-		if err := m.derive("", g.ExternalID); err != nil {
-			return err
-		}
-		if err := c.log(groupEvent(ActionCreate, g, append(in.Changes, m.changes()...), in.Warnings)); err != nil {
-			return err
-		}
-		return c.publish(OutboxEvent{Type: "group.created", TenantID: tenant, GroupID: g.ID, Added: m.added()})
+func (s *Service) CreateGroup(ctx context.Context, by Actor, tenant ID, in GroupInput, members []ID) (g *Group, err error) {
+	err = s.Together(ctx, func(b *Batch) (err error) {
+		g, err = b.CreateGroup(by, tenant, ID{}, in, members)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return g, nil
+}
+
+func (c *change) createGroup(tenant, id ID, in GroupInput, members []ID) (*Group, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	if err := c.hasTenant(tenant); err != nil {
+		return nil, err
+	}
+	if err := c.refuseSecond(tenant, in.ExternalID); err != nil {
+		return nil, err
+	}
+	if id.IsZero() {
+		id = c.s.newID()
+	}
+	g := &Group{TenantID: tenant, ID: id, DisplayName: in.DisplayName, ExternalID: in.ExternalID,
+		Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes, Alone: true}
+	if err := c.insert(tableGroupName, textKey(tenant, c.fold(g.DisplayName)), g.ID[:], groupNameTaken(g.DisplayName)); err != nil {
+		return nil, err
+	}
+	if err := c.put(row{tableGroups, key(tenant, g.ID), g.encode()}); err != nil {
+		return nil, err
+	}
+	if err := c.indexGroup(nil, g); err != nil {
+		return nil, err
+	}
+	m := &Membership{c: c, group: g}
+	if err := m.Add(members); err != nil {
+		return nil, err
+	}
+	if err := m.derive("", g.ExternalID); err != nil {
+		return nil, err
+	}
+	if err := c.log(groupEvent(ActionCreate, g, append(in.Changes, m.changes()...), in.Warnings)); err != nil {
+		return nil, err
+	}
+	return g, c.publishGroup("group.created", nil, g, m, "", in.Changes)
 }
 
 // refuseSecond refuses a group of a pull where push has made one of the same object id meanwhile.
@@ -100,37 +107,10 @@ func (c *change) refuseSecond(tenant ID, externalID string) error {
 // returns the group as it should be; it runs inside of the transaction and may refuse with an
 // error, and then no member has changed either. Without a difference nothing is written, and
 // version and modified stay.
-func (s *Service) UpdateGroup(ctx context.Context, by Actor, tenant, id ID, fn func(*Group, *Membership) (GroupInput, error)) (*Group, error) {
-	var g *Group
-	err := s.update(ctx, by, func(c *change) error {
-		before, err := c.Group(tenant, id)
-		if err != nil {
-			return err
-		}
-		// fn gets its own: what it changes in place would go unnoticed, and what the store lends
-		// ends with the next write.
-		before.Schemas, before.Attributes = bytes.Clone(before.Schemas), bytes.Clone(before.Attributes)
-		given := *before
-		m := &Membership{c: c, group: before}
-		in, err := fn(&given, m)
-		if err != nil {
-			return err
-		}
-		if err := in.check(); err != nil {
-			return err
-		}
-		after := *before
-		after.DisplayName, after.ExternalID, after.Schemas, after.Attributes = in.DisplayName, in.ExternalID, in.Schemas, in.Attributes
-		g = &after
-		same := bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas) &&
-			before.DisplayName == after.DisplayName && before.ExternalID == after.ExternalID
-		if same && len(m.added()) == 0 && len(m.removed()) == 0 {
-			if len(in.Warnings) > 0 {
-				return c.log(groupEvent(ActionUpdate, g, nil, in.Warnings))
-			}
-			return nil
-		}
-		return c.replaceGroup(before, &after, m, in)
+func (s *Service) UpdateGroup(ctx context.Context, by Actor, tenant, id ID, fn func(*Group, *Membership) (GroupInput, error)) (g *Group, err error) {
+	err = s.Together(ctx, func(b *Batch) (err error) {
+		g, err = b.UpdateGroup(by, tenant, id, fn)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -138,9 +118,46 @@ func (s *Service) UpdateGroup(ctx context.Context, by Actor, tenant, id ID, fn f
 	return g, nil
 }
 
+func (c *change) updateGroup(tenant, id ID, fn func(*Group, *Membership) (GroupInput, error)) (*Group, error) {
+	before, err := c.Group(tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	// fn gets its own: what it changes in place would go unnoticed, and what the store lends
+	// ends with the next write.
+	before.Schemas, before.Attributes = bytes.Clone(before.Schemas), bytes.Clone(before.Attributes)
+	given := *before
+	m := &Membership{c: c, group: before}
+	in, err := fn(&given, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	after := *before
+	after.DisplayName, after.ExternalID, after.Schemas, after.Attributes = in.DisplayName, in.ExternalID, in.Schemas, in.Attributes
+	same := bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas) &&
+		before.DisplayName == after.DisplayName && before.ExternalID == after.ExternalID
+	if same && len(m.added()) == 0 && len(m.removed()) == 0 {
+		if len(in.Warnings) > 0 {
+			return &after, c.log(groupEvent(ActionUpdate, &after, nil, in.Warnings))
+		}
+		return &after, nil
+	}
+	return &after, c.replaceGroup(before, &after, m, in)
+}
+
 func (c *change) replaceGroup(before, after *Group, m *Membership, in GroupInput) error {
 	after.Version++
 	after.Modified = c.now
+	if !after.Alone { // it may have left the last group that it was in, or be a record without that
+		above, err := c.GroupsOf(after.TenantID, after.ID)
+		if err != nil {
+			return err
+		}
+		after.Alone = len(above) == 0
+	}
 	old, folded := c.fold(before.DisplayName), c.fold(after.DisplayName)
 	if old != folded {
 		if err := c.insert(tableGroupName, textKey(after.TenantID, folded), after.ID[:], groupNameTaken(after.DisplayName)); err != nil {
@@ -165,51 +182,53 @@ func (c *change) replaceGroup(before, after *Group, m *Membership, in GroupInput
 	if err := c.log(groupEvent(ActionUpdate, after, append(in.Changes, m.changes()...), in.Warnings)); err != nil {
 		return err
 	}
-	return c.publish(OutboxEvent{Type: "group.updated", TenantID: after.TenantID, GroupID: after.ID, Added: m.added(), Removed: m.removed()})
+	return c.publishGroup("group.updated", before, after, m, c.updateMethod(), in.Changes)
 }
 
 // DeleteGroup removes a group; its members leave it, and the groups that it was in lose it.
 func (s *Service) DeleteGroup(ctx context.Context, by Actor, tenant, id ID, check func(*Group) error) error {
-	return s.update(ctx, by, func(c *change) error {
-		g, err := c.Group(tenant, id)
-		if err != nil {
+	return s.Together(ctx, func(b *Batch) error { return b.DeleteGroup(by, tenant, id, check) })
+}
+
+func (c *change) deleteGroup(tenant, id ID, check func(*Group) error) error {
+	g, err := c.Group(tenant, id)
+	if err != nil {
+		return err
+	}
+	if check != nil {
+		if err := check(g); err != nil {
 			return err
 		}
-		if check != nil {
-			if err := check(g); err != nil {
-				return err
-			}
-		}
-		m := &Membership{c: c, group: g}
-		if err := m.Clear(); err != nil {
+	}
+	m := &Membership{c: c, group: g}
+	if err := m.Clear(); err != nil {
+		return err
+	}
+	parents, err := c.GroupsOf(tenant, id)
+	if err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := c.leave(tenant, p, id); err != nil {
 			return err
 		}
-		parents, err := c.GroupsOf(tenant, id)
-		if err != nil {
+		if err := c.touchGroup(tenant, p); err != nil {
 			return err
 		}
-		for _, p := range parents {
-			if err := c.leave(tenant, p, id); err != nil {
-				return err
-			}
-			if err := c.touchGroup(tenant, p); err != nil {
-				return err
-			}
-		}
-		if err := c.indexGroup(g, nil); err != nil {
-			return err
-		}
-		if err := c.delete(row{table: tableGroupName, key: textKey(tenant, c.fold(g.DisplayName))}, row{table: tableGroups, key: key(tenant, id)}); err != nil {
-			return err
-		}
-		if err := m.derive(g.ExternalID, ""); err != nil {
-			return err
-		}
-		if err := c.log(groupEvent(ActionDelete, g, m.changes(), nil)); err != nil {
-			return err
-		}
-		return c.publish(OutboxEvent{Type: "group.deleted", TenantID: tenant, GroupID: id})
-	})
+	}
+	if err := c.indexGroup(g, nil); err != nil {
+		return err
+	}
+	if err := c.delete(row{table: tableGroupName, key: textKey(tenant, c.fold(g.DisplayName))}, row{table: tableGroups, key: key(tenant, id)}); err != nil {
+		return err
+	}
+	if err := m.derive(g.ExternalID, ""); err != nil {
+		return err
+	}
+	if err := c.log(groupEvent(ActionDelete, g, m.changes(), nil)); err != nil {
+		return err
+	}
+	return c.publish(OutboxEvent{Type: "group.deleted", TenantID: tenant, GroupID: id, ExternalID: g.ExternalID})
 }
 
 // indexGroup moves the row of a group in the index by externalId.
@@ -262,6 +281,17 @@ func (c *change) join(tenant, group ID, m Member) error {
 	return c.put(row{tableMembers, key(tenant, group, m.ID), []byte{byte(m.Kind)}}, row{table: tableMemberOf, key: key(tenant, m.ID, group)})
 }
 
+// setAlone notes whether a group is certainly in no other one, and says whether that is another answer than before. It
+// is nothing of the group itself: its version stays.
+func (c *change) setAlone(tenant, id ID, alone bool) (changed bool, err error) {
+	g, err := c.Group(tenant, id)
+	if err != nil || g.Alone == alone {
+		return false, err
+	}
+	g.Alone = alone
+	return true, c.put(row{tableGroups, key(tenant, id), g.encode()})
+}
+
 func (c *change) leave(tenant, group, member ID) error {
 	return c.delete(row{table: tableMembers, key: key(tenant, group, member)}, row{table: tableMemberOf, key: key(tenant, member, group)})
 }
@@ -273,17 +303,29 @@ type Membership struct {
 	group *Group
 	seen  map[ID]*movement // everyone whom this change moved
 	order []ID             // keys of seen in the order of the first move, for a repeatable log
+	above map[ID]bool      // the group and those that contain it; nil: nobody asked
+	nests int              // groups that joined
 }
 
 // movement is one member's state before the change and now.
 type movement struct {
 	kind    MemberKind
 	was, in bool
+	nested  bool // a group that was in no other one until it came
 }
 
 // Each calls fn for every member until it returns false. fn must not change the members.
 func (m *Membership) Each(fn func(Member) bool) error {
 	return m.c.Members(m.group.TenantID, m.group.ID, ID{}, fn)
+}
+
+// Member returns the member of that id; in is false where it is none.
+func (m *Membership) Member(id ID) (x Member, in bool, err error) {
+	value, err := m.c.r.Get(tableMembers, key(m.group.TenantID, m.group.ID, id))
+	if err != nil || len(value) == 0 {
+		return Member{}, false, err
+	}
+	return Member{ID: id, Kind: MemberKind(value[0])}, true, nil
 }
 
 // Add adds members; those who are in already stay. Errors: Invalid for an id that this tenant
@@ -301,10 +343,16 @@ func (m *Membership) Add(ids []ID) error {
 		if err != nil {
 			return err
 		}
+		nested := false
+		if kind == MemberGroup {
+			if nested, err = m.c.setAlone(m.group.TenantID, id, false); err != nil {
+				return err
+			}
+		}
 		if err := m.c.join(m.group.TenantID, m.group.ID, Member{ID: id, Kind: kind}); err != nil {
 			return err
 		}
-		m.note(id, kind, true)
+		m.note(id, kind, true).nested = nested
 	}
 	return nil
 }
@@ -331,23 +379,46 @@ func UnknownMember(id string) error {
 	return failf(Invalid, "members", "member %q does not exist", id)
 }
 
-// nestingLimit bounds how many groups above a group are looked at.
-const nestingLimit = 1000
+// Limits of groups within groups. What contains a group is walked whenever a group or a member is read, and whenever a
+// group joins another one, while nobody else writes.
+const (
+	nestingLimit = 200  // groups that contain a group, at any depth
+	joiningLimit = 1000 // groups that become members in one change
+)
 
-// refuseCycle refuses a group that contains, at any depth, the group it would go into. It walks
-// upwards: few groups contain a group, while one may hold very many members.
-func (m *Membership) refuseCycle(candidate ID) error {
-	seen := map[ID]bool{m.group.ID: true}
-	queue := []ID{m.group.ID}
-	for len(queue) > 0 {
-		g := queue[0]
-		queue = queue[1:]
-		if g == candidate {
-			return failf(Invalid, "members", "group %s cannot be a member: it contains this group", candidate)
-		}
-		parents, err := m.c.GroupsOf(m.group.TenantID, g)
-		if err != nil {
+var errNesting = failf(Invalid, "members", "groups are nested too deeply: %d groups may contain a group", nestingLimit)
+
+// refuseCycle refuses a group that contains, at any depth, the group it would go into, and one that too many would
+// contain. It walks upwards: few groups contain a group, while one may hold very many members.
+func (m *Membership) refuseCycle(candidate ID) (err error) {
+	if m.above == nil {
+		if m.above, err = m.groupsAbove(m.group.ID); err != nil {
 			return err
+		}
+	}
+	switch {
+	case candidate == m.group.ID:
+		return failf(Invalid, "members", "group %s cannot be a member of itself", candidate)
+	case m.above[candidate]:
+		return failf(Invalid, "members", "group %s cannot be a member: it contains this group", candidate)
+	}
+	if m.nests++; m.nests > joiningLimit {
+		return failf(Invalid, "members", "%d groups at most can become members at a time", joiningLimit)
+	}
+	others, err := m.groupsAbove(candidate)
+	if err == nil && len(m.above)+len(others)-1 > nestingLimit {
+		err = errNesting
+	}
+	return err
+}
+
+// groupsAbove returns a group and those that contain it, at any depth.
+func (m *Membership) groupsAbove(group ID) (map[ID]bool, error) {
+	seen := map[ID]bool{group: true}
+	for queue := []ID{group}; len(queue) > 0; queue = queue[1:] {
+		parents, err := m.c.GroupsOf(m.group.TenantID, queue[0])
+		if err != nil {
+			return nil, err
 		}
 		for _, p := range parents {
 			if !seen[p] {
@@ -355,28 +426,31 @@ func (m *Membership) refuseCycle(candidate ID) error {
 				queue = append(queue, p)
 			}
 		}
-		if len(seen) > nestingLimit {
-			return failf(Invalid, "members", "groups are nested too deeply")
+		if len(seen)-1 > nestingLimit {
+			return nil, errNesting
 		}
 	}
-	return nil
+	return seen, nil
 }
 
 // Remove removes members; those who are not in are no error.
 func (m *Membership) Remove(ids []ID) error {
 	for _, id := range ids {
-		value, err := m.c.r.Get(tableMembers, key(m.group.TenantID, m.group.ID, id))
+		x, in, err := m.Member(id)
 		if err != nil {
 			return err
 		}
-		if len(value) == 0 {
+		if !in {
 			continue
 		}
-		kind := MemberKind(value[0])
 		if err := m.c.leave(m.group.TenantID, m.group.ID, id); err != nil {
 			return err
 		}
-		m.note(id, kind, false)
+		if move := m.note(id, x.Kind, false); move.nested { // by this very change, which leaves no trace then
+			if _, err := m.c.setAlone(m.group.TenantID, id, true); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -408,16 +482,18 @@ func (m *Membership) Replace(ids []ID) error {
 
 // note keeps what is different from before the change: a member who was removed and added again
 // is not.
-func (m *Membership) note(id ID, kind MemberKind, in bool) {
+func (m *Membership) note(id ID, kind MemberKind, in bool) *movement {
 	if move := m.seen[id]; move != nil {
 		move.in = in
-		return
+		return move
 	}
 	if m.seen == nil {
 		m.seen = map[ID]*movement{}
 	}
-	m.seen[id] = &movement{kind: kind, was: !in, in: in}
+	move := &movement{kind: kind, was: !in, in: in}
+	m.seen[id] = move
 	m.order = append(m.order, id)
+	return move
 }
 
 // moved lists who came (in) or went.

@@ -19,6 +19,7 @@ type IntegrationInput struct {
 	Paused       *bool
 	Hold         *bool
 	Stops        *Stops
+	Version      string // of the settings that are changed (Integration.Version); empty: whichever they are
 }
 
 // none reports whether nothing but the checkbox is to change.
@@ -38,7 +39,7 @@ func set[T any](to *T, from *T) {
 // returned (nil when all is done); DerivationPending says how to wait for it.
 //
 // Errors: Forbidden when the caller may not; NotFound for an environment that is not the caller's, and
-// for a tenant; Invalid with the setting at fault.
+// for a tenant; Invalid with the setting at fault; Conflict when the settings are no longer of that Version.
 func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, in IntegrationInput) (*Environment, *Derivation, error) {
 	var env *Environment
 	var run *Derivation
@@ -49,6 +50,9 @@ func (s *Service) SetIntegration(ctx context.Context, by Actor, environment ID, 
 			return err
 		}
 		before := env.Integration
+		if in.Version != "" && in.Version != before.Version() {
+			return failf(Conflict, "version", "somebody else has changed these settings meanwhile: look at them again")
+		}
 		if err := c.applyIntegration(env, in); err != nil {
 			return err
 		}
@@ -119,7 +123,11 @@ func (c *change) editIntegration(env *Environment, in IntegrationInput) error {
 		next.Groups = groups
 	}
 	if in.DefaultMenus != nil {
-		next.DefaultMenus = in.DefaultMenus
+		menus, err := cleanMenus("defaultMenus", in.DefaultMenus, maxMenus)
+		if err != nil {
+			return err
+		}
+		next.DefaultMenus = menus
 	}
 	set(&next.Periodic, in.Periodic)
 	set(&next.Transitive, in.Transitive)
@@ -154,14 +162,23 @@ func (c *change) editIntegration(env *Environment, in IntegrationInput) error {
 	return nil
 }
 
+// MaxSyncGroups is how many Groups to Sync an environment has at most: each of them is looked up for each person whose
+// access is derived.
+const MaxSyncGroups = 500
+
 // cleanGroups brings object ids into the form in which they are compared, each once.
 func cleanGroups(list []string) ([]string, error) {
 	var groups []string
+	seen := map[string]bool{}
 	for _, g := range list {
 		g = foldObjectID(g)
-		if g == "" || slices.Contains(groups, g) {
+		if g == "" || seen[g] {
 			continue
 		}
+		if len(groups) == MaxSyncGroups {
+			return nil, failf(Invalid, "groups", "there are more than %d Groups to Sync: put the people into fewer groups in the directory", MaxSyncGroups)
+		}
+		seen[g] = true
 		if err := checkText("groups", g); err != nil {
 			return nil, err
 		}

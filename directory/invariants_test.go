@@ -2,13 +2,14 @@ package directory_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/bizzstream/bizzscim/directory"
 )
@@ -30,7 +31,7 @@ type books struct {
 // primary tables hold what is known; all others follow from them.
 var primary = []string{"settings", "organizations", "environments", "tenants", "accounts", "former", "users", "groups", "members",
 	"accesses", "tokens", "clients", "sessions", "subjects", "sign_in_states", "roles", "logins", "links", "log", "outbox", "audit", "runs",
-	"credentials", "pull_runs", "pull_run_items", "pull_state", "indirect", "taken", "group_taken", "pull_disabled"}
+	"credentials", "pull_runs", "pull_run_items", "pull_state", "indirect", "taken", "group_taken", "pull_disabled", "environment_menus"}
 
 // id reads the nth id of a key.
 func id(k string, n int) (id directory.ID) {
@@ -66,7 +67,7 @@ func checkInvariants(w *world) {
 	b.expectPull(w)
 	for name, want := range b.want {
 		if !maps.Equal(want, b.tables[name]) {
-			w.Errorf("table %s does not follow from the others (-want +got):\n%s", name, cmp.Diff(want, b.tables[name]))
+			w.Errorf("table %s does not follow from the others (-want +got):\n%s", name, gocmp.Diff(want, b.tables[name]))
 		}
 	}
 	if err := w.svc.VerifyAudit(w.ctx); err != nil {
@@ -216,6 +217,9 @@ func (b *books) expectGroups(w *world) {
 		if (user == nil) == (nested == nil) || user != nil && kind != "u" || nested != nil && kind != "g" {
 			w.Errorf("a member of kind %q is user %v, group %v", kind, user, nested)
 		}
+		if nested != nil && nested.Alone {
+			w.Errorf("group %s is in another one and says that it is alone", nested.DisplayName)
+		}
 	}
 	view(w, func(s *directory.Snapshot) (bool, error) {
 		for k := range b.tables["tenants"] {
@@ -282,6 +286,14 @@ func (b *books) pending(w *world) map[directory.ID]bool {
 	return pending
 }
 
+// outcomes and kinds of items, as keys number them.
+var (
+	outcomes = []directory.Outcome{"planned", "applied", "skipped", "waiting", "withheld", "held", "conflict", "failed"}
+	kinds    = []directory.ItemKind{"create", "re-attach", "update", "grant", "re-activate", "revoke", "deactivate", "conflict"}
+)
+
+func ordinal[T comparable](all []T, one T) byte { return byte(slices.Index(all, one) + 1) }
+
 // expectPull balances what the pull remembers.
 func (b *books) expectPull(w *world) {
 	for k, v := range b.tables["pull_runs"] {
@@ -292,9 +304,11 @@ func (b *books) expectPull(w *world) {
 		b.expect("pull_run_of", cat(run.ID), string(run.EnvironmentID[:]))
 	}
 	for k, v := range b.tables["pull_run_items"] {
-		if item := decoded[directory.PlanItem](w, v); b.tables["pull_run_of"][k[:16]] == "" || k[16:] != string(cat(item.Number)) {
+		item := decoded[directory.PlanItem](w, v)
+		if b.tables["pull_run_of"][k[:16]] == "" || k[16:] != string(cat(item.Number)) {
 			w.Errorf("an item is under another key, or of no run: %+v", item)
 		}
+		b.expect("pull_run_item_place", cat(id(k, 0), ordinal(outcomes, item.Outcome), ordinal(kinds, item.Kind), item.Number), "")
 	}
 	for k, v := range b.tables["pull_state"] {
 		state := decoded[directory.PullState](w, v)
@@ -349,7 +363,6 @@ func (b *books) expectAccesses(w *world) {
 			b.expect("pending_run", cat(run.ID), string(run.EnvironmentID[:]))
 		}
 	}
-	type pair struct{ account, env directory.ID }
 	active, count := map[pair]bool{}, map[string]int64{}
 	view(w, func(s *directory.Snapshot) (bool, error) {
 		for k := range b.tables["accesses"] {
@@ -369,6 +382,9 @@ func (b *books) expectAccesses(w *world) {
 				state = 1
 			}
 			b.expect("environment_access", cat(x.EnvironmentID, state, a.ID), "")
+			if x.Administrator {
+				b.expect("environment_administrator", cat(x.EnvironmentID, a.ID), "")
+			}
 			if a.External() && !a.UserID.IsZero() && (x.Name != a.Name || x.Email != a.Email || a.Language != "" && x.Language != a.Language || a.Locale != "" && x.Locale != a.Locale) {
 				w.Errorf("access %+v is not as its account %+v says", x, a)
 			}
@@ -395,27 +411,50 @@ func (b *books) expectAccesses(w *world) {
 			}
 		}
 	}
-	// Whoever follows the outbox knows the same.
-	told := map[pair]bool{}
+	// Whoever follows the outbox, or the log, knows the same.
+	var events, lines []effects
 	for _, v := range b.tables["outbox"] {
-		for _, x := range decoded[directory.OutboxEvent](w, v).Accesses {
-			told[pair{x.AccountID, x.EnvironmentID}] = false
-		}
+		e := decoded[directory.OutboxEvent](w, v)
+		events = append(events, effects{e.Sequence, e.Accesses})
 	}
-	for _, k := range slices.Sorted(maps.Keys(b.tables["outbox"])) {
-		for _, x := range decoded[directory.OutboxEvent](w, b.tables["outbox"][k]).Accesses {
-			was := told[pair{x.AccountID, x.EnvironmentID}]
-			told[pair{x.AccountID, x.EnvironmentID}] = x.Effect != directory.Deactivated
-			if was == (x.Effect != directory.Deactivated) && b.accounts[x.AccountID].Created.IsZero() {
-				w.Errorf("the outbox tells %s twice", x.Effect)
+	for _, v := range b.tables["log"] {
+		e := decoded[directory.LogEvent](w, v)
+		lines = append(lines, effects{e.Sequence, e.Accesses})
+	}
+	for name, all := range map[string][]effects{"outbox": events, "log": lines} {
+		told := tell(w, name, all)
+		for p := range merged2(told, active) {
+			if told[p] != active[p] {
+				w.Errorf("the %s says active is %v, the access %v", name, told[p], active[p])
 			}
 		}
 	}
-	for p, is := range told {
-		if active[p] != is {
-			w.Errorf("the outbox says active is %v, the access %v", is, active[p])
+}
+
+// effects are what an event or a line says of accesses.
+type effects struct {
+	sequence uint64
+	accesses []directory.AccessEffect
+}
+
+// tell follows what is told of accesses: none is given that is there, none is taken that is not.
+func tell(w *world, name string, all []effects) map[pair]bool {
+	slices.SortFunc(all, func(a, b effects) int { return cmp.Compare(a.sequence, b.sequence) })
+	told, known := map[pair]bool{}, map[pair]bool{}
+	for _, e := range all {
+		for _, x := range e.accesses {
+			p := pair{x.AccountID, x.EnvironmentID}
+			if x.Effect == directory.Updated {
+				continue
+			}
+			is := x.Effect != directory.Deactivated
+			if told[p] == is || known[p] != (x.Effect != directory.Granted) {
+				w.Errorf("the %s tells that an access is %s; it is known: %v, active: %v", name, x.Effect, known[p], told[p])
+			}
+			told[p], known[p] = is, true
 		}
 	}
+	return told
 }
 
 func (b *books) expectCredentials(w *world) {
@@ -477,6 +516,8 @@ func (b *books) expectSignIn(w *world) {
 		r := decoded[directory.Roles](w, v)
 		if string(r.AccountID[:]) != k || b.accounts[r.AccountID] == nil || !r.Operator && len(r.PartnerOf) == 0 {
 			w.Errorf("roles of nobody, or none: %+v", r)
+		} else if u := b.users[[2]directory.ID{b.accounts[r.AccountID].TenantID, b.accounts[r.AccountID].UserID}]; b.accounts[r.AccountID].External() && (u == nil || u.ObjectID.IsZero()) {
+			w.Errorf("roles of a name: %+v", r)
 		}
 	}
 	for k, v := range b.tables["logins"] {
@@ -487,6 +528,12 @@ func (b *books) expectSignIn(w *world) {
 	}
 	for _, v := range b.tables["links"] {
 		l := decoded[directory.Link](w, v)
+		if l.Kind == directory.LinkConnect {
+			if len(b.tables["tenants"][string(l.TenantID[:])]) == 0 || !l.AccountID.IsZero() || l.ID.IsZero() {
+				w.Errorf("a setup link of no tenant: %+v", l)
+			}
+			continue
+		}
 		if a := b.accounts[l.AccountID]; (l.Kind == directory.LinkSetup) != l.AccountID.IsZero() || !l.AccountID.IsZero() && (a == nil || a.External()) {
 			w.Errorf("a link to nobody, or to an external user: %+v", l)
 		}
@@ -500,6 +547,12 @@ func (b *books) expectLogs(w *world) {
 		lines[e.Sequence] = true
 		if k != string(cat(e.TenantID, e.Sequence)) {
 			w.Errorf("a line of the log is under another key: %+v", e)
+		}
+		if target, ok := directory.ParseID(e.TargetID); ok && e.TargetType == "User" {
+			b.expect("log_person", cat(e.TenantID, target, e.Sequence), "")
+		}
+		if !e.EnvironmentID.IsZero() {
+			b.expect("log_environment", cat(e.EnvironmentID, e.Sequence), k[:16])
 		}
 		for _, a := range e.Accesses {
 			b.expect("log_environment", cat(a.EnvironmentID, e.Sequence), k[:16])

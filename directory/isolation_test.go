@@ -44,6 +44,7 @@ func newSealed(t *testing.T) *sealed {
 	s.repair(s.runs[s.harbor], s.planUpdate(s.off, func(p *directory.Profile) { p.Active = false }))
 	s.add(s.harborPilots, s.user)
 	s.signInAs(s.user, "sub", "session-harbor")
+	must(s.svc.CreateSetupLink(s.ctx, operator, s.harbor, secretHash("setup-harbor"), time.Hour))
 	return s
 }
 
@@ -72,6 +73,10 @@ var snapshotReads = map[string]read{
 	"User": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
 		return one(sn.User(tenant, s.user.ID))
 	},
+	"TenantLink": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		l, err := sn.TenantLink(tenant, s.clock.Now())
+		return found(l != nil), err
+	},
 	"UserResource": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
 		var u directory.User
 		ok, err := sn.UserResource(&u, tenant, s.user.ID)
@@ -82,6 +87,22 @@ var snapshotReads = map[string]read{
 	},
 	"Users": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
 		err = sn.Users(tenant, directory.ID{}, 0, func(u *directory.User) bool { n += found(u.ID == s.user.ID); return true })
+		return n, err
+	},
+	"UsersBefore": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.UsersBefore(tenant, directory.ID{}, 0, func(u *directory.User) bool { n += found(u.ID == s.user.ID); return true })
+		return n, err
+	},
+	"GroupsBefore": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.GroupsBefore(tenant, directory.ID{}, 0, func(g *directory.Group) bool { n += found(g.ID == s.group.ID); return true })
+		return n, err
+	},
+	"UserNames": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.UserNames(tenant, directory.NameRange{}, func(_ string, id directory.ID) bool { n += found(id == s.user.ID); return true })
+		return n, err
+	},
+	"GroupNames": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.GroupNames(tenant, directory.NameRange{}, func(_ string, id directory.ID) bool { n += found(id == s.group.ID); return true })
 		return n, err
 	},
 	"UserCount": func(_ *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
@@ -97,6 +118,10 @@ var snapshotReads = map[string]read{
 	"UsersByEmail": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
 		return some(sn.UsersByEmail(tenant, s.user.Email))
 	},
+	"UsersByPrefix": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		return some(sn.UsersByPrefix(tenant, s.user.UserName[:3], 10))
+	},
+	"LiveSessions": nil, "PendingDerivations": nil,
 	"UsersByObjectID": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
 		return some(sn.UsersByObjectID(tenant, s.user.ObjectID))
 	},
@@ -148,6 +173,15 @@ var snapshotReads = map[string]read{
 		err = sn.Log(tenant, 0, false, func(e *directory.LogEvent) bool { n += found(e.TargetID == s.user.ID.String()); return true })
 		return n, err
 	},
+	"LogEvent": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		var last uint64
+		if err := sn.Log(s.harbor, 0, true, func(e *directory.LogEvent) bool { last = e.Sequence; return false }); err != nil {
+			return 0, err
+		}
+		return one(sn.LogEvent(tenant, last))
+	},
+	// By what the actor sees: TestLogSight, TestAuditIsForOperators.
+	"LogSight": nil, "SeeAudit": nil,
 
 	"Credential": func(_ *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
 		return one(sn.Credential(tenant, "graph"))
@@ -181,18 +215,48 @@ var snapshotReads = map[string]read{
 	},
 
 	// By the reach of an actor: TestReachOfPartners, TestReachOfAdministrators.
-	"MayTenant": nil, "MayEnvironment": nil,
+	// By what an actor sees: TestWhatAnActorSees, TestPeopleThatAnActorSees.
+	"SeeOrganizations": nil, "SeeEnvironment": nil, "SeeEnvironments": nil, "SeeTenant": nil, "SeeTenants": nil, "UsableTenants": nil,
+	"SeeAccount": nil, "SeeAccesses": nil, "SeeGroup": nil, "SeePeople": nil,
+	"Menus": nil, "WhyAccess": nil, "DefaultEnvironment": nil, // of an environment and an account that the caller has been shown
+	"GroupsByPrefix": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.GroupsByPrefix(tenant, "dock", "", func(directory.ID, string) bool { n++; return true })
+		return n, err
+	},
+	"SyncingEnvironments": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (int, error) {
+		if tenant == s.fjord { // which syncs a group of the same object id itself
+			return 0, nil
+		}
+		return some(sn.SyncingEnvironments(tenant, s.pilotsID))
+	},
+	"PersonLog": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		err = sn.PersonLog(tenant, s.user.ID, 0, func(*directory.LogEvent) bool { n++; return true })
+		return n, err
+	},
+	"LogTimes": func(s *sealed, sn *directory.Snapshot, tenant directory.ID) (n int, err error) {
+		if tenant == s.fjord { // which has a log of its own
+			return 0, nil
+		}
+		err = sn.LogTimes(tenant, func(time.Time, string) bool { n++; return true })
+		return n, err
+	},
+	// API tokens are of no tenant: by the reach of an actor or by a secret, TestAPITokens; answers by the token itself.
+	"SeeAPITokens": nil, "SeeAPIToken": nil, "APITokenByHash": nil, "Answered": nil, "KeptAnswer": nil, "KeptAnswers": nil, "MayKeepAnswer": nil,
+	"LastEvent": nil,
+	"MayTenant": nil, "MayEnvironment": nil, "LosingAccess": nil,
 	"TenantsByDomain": nil, // whoever types an address is told whose domain it is, and no more
-	"Roles":           nil, "AllRoles": nil, "Login": nil, "Link": nil, "AccountLink": nil, "Logins": nil, "InternalAccount": nil, "HasLocalOperator": nil, "Sessions": nil, "SigningKeys": nil,
+	"Roles":           nil, "AllRoles": nil, "Login": nil, "Link": nil, "AccountLink": nil, "SetupLink": nil, "SeeSetup": nil, "Logins": nil, "InternalAccount": nil, "HasLocalOperator": nil, "Sessions": nil, "SigningKeys": nil,
 	// An internal account is of no tenant, and it is the answer that says whether this one may have it.
 	"AdoptionProblem": nil,
 	// These take no tenant: they are for operators, for a secret, or for an environment or account
 	// that the caller has been shown to own.
 	"Organization": nil, "OrganizationByName": nil, "Organizations": nil,
 	"Environment": nil, "Environments": nil, "EnvironmentsByName": nil, "Tenant": nil, "TenantRecord": nil, "TenantByName": nil, "Tenants": nil,
-	"Account": nil, "Accounts": nil, "Access": nil, "Accesses": nil, "EnvironmentAccesses": nil, "EnvironmentAccessCount": nil,
+	"Account": nil, "Accounts": nil, "Access": nil, "Accesses": nil, "EnvironmentAccesses": nil, "EnvironmentAccessCount": nil, "ActiveExternal": nil,
 	"TokenRecord": nil, "Session": nil, "EnvironmentLog": nil, "Outbox": nil, "Audit": nil, "Derivations": nil, "Derivation": nil,
-	"Credentials": nil, "Run": nil, "Runs": nil, "PlanItems": nil, "PullState": nil, "IsIndirect": nil, "Indirect": nil,
+	"Webhooks": nil, "Webhook": nil, "WebhookStatus": nil, "MayWebhook": nil, "MayWebhooks": nil, "WebhookStands": nil, // see webhooks_test.go
+	"Delivery": nil, "Deliveries": nil, "DeliveriesOf": nil, "DeliveryCount": nil, "OutboxEvent": nil,
+	"Credentials": nil, "Run": nil, "Runs": nil, "RunsBefore": nil, "PlanItems": nil, "SelectItems": nil, "EnvironmentAdministrators": nil, "AuditOf": nil, "PullState": nil, "IsIndirect": nil, "Indirect": nil,
 }
 
 func found(is bool) int {
@@ -274,6 +338,12 @@ var serviceActs = map[string]struct {
 		_, err := s.members(tenant, group, func(m *directory.Membership) error { return m.Add([]directory.ID{s.group.ID}) })
 		return err
 	}, directory.Invalid},
+	"Together": {func(s *sealed, tenant directory.ID) error { // more in TestBatchIsSealed
+		return s.together(func(b *directory.Batch) error {
+			_, err := b.UpdateUser(push, tenant, s.user.ID, func(u *directory.User) (directory.UserInput, error) { return userInput(u.Profile), nil })
+			return err
+		})
+	}, directory.NotFound},
 	"DeleteGroup": {func(s *sealed, tenant directory.ID) error {
 		return s.svc.DeleteGroup(s.ctx, push, tenant, s.group.ID, nil)
 	}, directory.NotFound},
@@ -339,10 +409,17 @@ var serviceActs = map[string]struct {
 	"Audit": {}, "VerifyAudit": {}, "LogFailure": {}, "FinishDerivation": {}, "WorkDerivations": {},
 	// For a run or an environment that the caller has been shown to own, or for an operator.
 	"Watch": {}, "SaveRun": {}, "SaveItems": {}, "UpdatePullState": {}, "AllowRun": {}, "DiscardRun": {}, "PruneRuns": {}, "ResealCredentials": {}, "ProtectAccount": {}, "SetAdministrator": {},
-	"WorkOnce": {}, "View": {}, "Fold": {}, "Ready": {},
+	"WorkOnce": {}, "BuildIndexes": {}, "CursorKey": {}, "View": {}, "Fold": {}, "Ready": {},
+	// By reach: TestInternalUsersByReach, TestWhoChoosesADefaultEnvironment.
+	"SetMenus": {}, "AddInternal": {}, "SetAccess": {}, "SetAccount": {},
+	// By the reach of an actor: TestAPITokensOfOthersAreNotThere. An answer is of the token that asks.
+	"CreateAPIToken": {}, "RotateAPIToken": {}, "RevokeAPIToken": {}, "TouchAPIToken": {}, "KeepAnswer": {},
+	// Of a webhook, whose reach is its own: see webhooks_test.go.
+	"CreateWebhook": {}, "SetWebhook": {}, "PauseWebhook": {}, "ResumeWebhook": {}, "RotateWebhook": {}, "RemoveWebhook": {}, "DisableWebhook": {}, "ResealWebhooks": {},
+	"TestWebhook": {}, "Redeliver": {}, "RedeliverDead": {}, "AdmitDeliveries": {}, "SettleDelivery": {}, "SettleDeliveries": {}, "PruneDeliveries": {}, "Published": {}, "NewID": {},
 	// Of an account, or of the server.
 	"EndSession": {}, "EndSessions": {}, "SessionsEnded": {}, "SessionNow": {}, "ResumeSessions": {}, "KeepSessions": {}, "UseState": {},
-	"CreateOperator": {}, "SetupOperator": {}, "SetRoles": {}, "CreateLink": {}, "SignInByLink": {}, "SetPassword": {}, "ResetPassword": {},
+	"CreateOperator": {}, "SetupOperator": {}, "SetRoles": {}, "CreateLink": {}, "CreateSetupLink": {}, "RevokeSetupLink": {}, "TestedConnection": {}, "SignInByLink": {}, "SetPassword": {}, "ResetPassword": {},
 	"RemoveLogin": {}, "SetTOTP": {}, "UseTOTP": {}, "ResealTOTP": {}, "SetSigningKeys": {},
 }
 

@@ -35,12 +35,15 @@ const (
 	LinkSetup    LinkKind = "setup"    // makes the first operator
 	LinkSignIn   LinkKind = "sign-in"  // signs an operator in without a password
 	LinkPassword LinkKind = "password" // sets the password of an account
+	LinkConnect  LinkKind = "connect"  // lets whoever has it connect the directory of a tenant (setup.go); good until it ends
 )
 
 // Link opens one thing, once. Its secret is never kept.
 type Link struct {
 	Kind      LinkKind  `json:"kind"`
 	AccountID ID        `json:"accountId,omitzero"`
+	TenantID  ID        `json:"tenantId,omitzero"` // of a setup link
+	ID        ID        `json:"id,omitzero"`       // of a setup link: names it in the audit
 	Created   time.Time `json:"created"`
 	CreatedBy Actor     `json:"createdBy"`
 	Expires   time.Time `json:"expires"`
@@ -148,6 +151,9 @@ func (s *Service) CreateOperator(ctx context.Context, by Actor, email, name stri
 	if err := require(by, RoleOperator); err != nil {
 		return nil, err
 	}
+	if err := by.inPerson(); err != nil {
+		return nil, err
+	}
 	err = s.update(ctx, by, func(c *change) error {
 		a, err = c.operatorAccount(email, name)
 		return err
@@ -239,7 +245,8 @@ type RoleInput struct {
 	Partner  map[ID]bool // organization -> whether the account is a partner of it
 }
 
-// SetRoles changes the roles of an account. Its sessions end when a role goes. Errors: Forbidden;
+// SetRoles changes the roles of an account. Its sessions end when a role goes, and the API tokens that it answers for and that
+// need that role. Errors: Forbidden;
 // NotFound for the account or an organization; Conflict for the last operator with a login, and for
 // a role more of an external user whose object id is not known.
 func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInput) (roles *Roles, err error) {
@@ -280,6 +287,9 @@ func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInp
 			}
 		}
 		if given {
+			if err := by.inPerson(); err != nil {
+				return err
+			}
 			if err := c.mayHoldOffice(a); err != nil {
 				return err
 			}
@@ -296,7 +306,13 @@ func (s *Service) SetRoles(ctx context.Context, by Actor, account ID, in RoleInp
 			if err := c.dropLinks(account); err != nil {
 				return err
 			}
+			if err := c.dropSetupLinks(account); err != nil {
+				return err
+			}
 			if err := c.endSessions(a, EndedLogin); err != nil {
+				return err
+			}
+			if err := c.dropAPITokens(&after); err != nil {
 				return err
 			}
 		}
@@ -355,6 +371,12 @@ func (c *change) dropRoles(account ID) error {
 	if err := c.putRoles(&Roles{AccountID: account}); err != nil {
 		return err
 	}
+	if err := c.dropSetupLinks(account); err != nil {
+		return err
+	}
+	if err := c.dropAPITokens(&Roles{AccountID: account}); err != nil {
+		return err
+	}
 	return c.audit("account.roles", account.String(), map[string]any{"before": roles, "after": Roles{AccountID: account}})
 }
 
@@ -373,6 +395,9 @@ func (s *Service) CreateLink(ctx context.Context, by Actor, kind LinkKind, accou
 	var l *Link
 	err := s.update(ctx, by, func(c *change) error {
 		if err := c.mayLink(kind, account); err != nil {
+			return err
+		}
+		if err := c.inPersonFor(by, account); err != nil {
 			return err
 		}
 		err := c.purgeLinks(func(old *Link) bool { return old.Kind == kind && old.AccountID == account })
@@ -612,6 +637,9 @@ func (s *Service) SetTOTP(ctx context.Context, by Actor, account ID, sealed stri
 		}
 		if login.TOTP == sealed {
 			return nil
+		}
+		if err := c.inPersonFor(by, account); err != nil {
+			return err
 		}
 		login.TOTP, login.TOTPStep = sealed, step
 		if err := c.put(row{tableLogins, key(account), encodeJSON(login)}); err != nil {

@@ -58,7 +58,7 @@ func (m *model) noteMoves(group directory.ID, before, after map[directory.ID]boo
 	}
 }
 
-func merged2(a, b map[directory.ID]bool) map[directory.ID]bool {
+func merged2[K comparable](a, b map[K]bool) map[K]bool {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	return all
@@ -194,6 +194,7 @@ func (m *model) Repair(t *rapid.T) {
 	for _, r := range repairs {
 		people = append(people, r.Repair)
 	}
+	admins := m.allAdministrators()
 	stale := !cmp.Equal(m.environment(env).Integration, l.scope.Integration)
 	items, err := m.svc.Repair(m.ctx, l.scope, people)
 	if stale {
@@ -218,6 +219,9 @@ func (m *model) Repair(t *rapid.T) {
 		}
 	}
 	tenant := l.scope.Integration.TenantID
+	if m.refusedByHand(err, repairs, admins) {
+		return
+	}
 	if m.namesCollide(tenant, repairs) {
 		m.want(err, directory.Exists, false)
 		return
@@ -241,6 +245,7 @@ func (m *model) Repair(t *rapid.T) {
 		events += m.repaired(env, tenant, accounts[i], r, items[i])
 	}
 	m.wantEvents(events)
+	m.keepsAdministrator(admins)
 }
 
 // wantEvents counts the events of a change; where a derivation is left over, a person may be told of
@@ -461,6 +466,9 @@ func (m *model) rewritten(r *modelRepair) bool {
 		if object := guid(r.profile.ExternalID); r.update && u.object == "" {
 			u.object = object
 		}
+		if u.object != "" {
+			m.dropOffices(u.account)
+		}
 	}
 	if !r.update || cmp.Equal(r.profile, u.Profile) {
 		return false
@@ -469,7 +477,7 @@ func (m *model) rewritten(r *modelRepair) bool {
 		if m.pullOff[r.user] = u.Active; !u.Active {
 			delete(m.pullOff, r.user)
 		} else {
-			m.lost[u.account] = true
+			m.leaves(u.account)
 		}
 	}
 	u.Profile, u.version = r.profile, u.version+1

@@ -79,6 +79,9 @@ func (s *Service) Watch(ctx context.Context) (*Watch, error) {
 	return w, nil
 }
 
+// LastEvent is the sequence number of the newest outgoing event, 0 when there is none.
+func (s *Snapshot) LastEvent() (uint64, error) { return s.lastEvent() }
+
 func (s *Snapshot) lastEvent() (last uint64, err error) {
 	err = list(s.r, tableOutbox, Range{Reverse: true}, jsonRow[OutboxEvent], func(e *OutboxEvent) bool {
 		last = e.Sequence
@@ -133,7 +136,8 @@ func (n *news) read(sn *Snapshot) error {
 	})
 }
 
-// ofPull stands in every event of a pull, and in no other: an event holds ids and words of ours.
+// ofPull stands in every event of a pull, and in no other: what an event holds of others stands between quotation marks, and
+// theirs are escaped.
 var ofPull = []byte(`"runId":"`)
 
 // othersEvent reads an event; of one of a pull it reads the number alone. A run makes many events,
@@ -352,7 +356,7 @@ func (p *personChange) provisionNew() (err error) {
 		return nil
 	}
 	p.action, p.changed = ActionCreate, true
-	p.after, err = p.provision(p.tenant, p.in, cmp.Or(p.ObjectID, objectID(p.in.ExternalID)))
+	p.after, err = p.provision(p.tenant, ID{}, p.in, cmp.Or(p.ObjectID, objectID(p.in.ExternalID)))
 	return err
 }
 
@@ -453,8 +457,7 @@ func (p *personChange) rewrite() error {
 		return nil
 	}
 	p.action = ActionUpdate
-	same := bytes.Equal(p.before.Attributes, p.after.Attributes) && bytes.Equal(p.before.Schemas, p.after.Schemas) && p.before.Profile.equal(&p.after.Profile)
-	if same {
+	if p.before.same(p.after) {
 		if p.before.ObjectID == p.after.ObjectID {
 			return nil
 		}
@@ -521,7 +524,7 @@ func (p *personChange) keepAdministrator() error {
 		if !access.Administrator { // most: nobody has to be looked for
 			continue
 		}
-		left, err := p.hasAdministrator(e.EnvironmentID)
+		left, err := p.hasAdministrator(e.EnvironmentID, ID{})
 		if err != nil {
 			return err
 		}
@@ -545,25 +548,39 @@ func (p *personChange) report() error {
 	if err := p.log(e); err != nil {
 		return err
 	}
-	kind := "user.updated"
-	if p.before == nil {
-		kind = "user.created"
+	kind, method := "user.updated", UpdatePatch
+	switch {
+	case p.before == nil:
+		kind, method = "user.created", ""
+	case p.before.Version == p.after.Version:
+		method = UpdateNone
 	}
-	if err := p.publish(OutboxEvent{Type: kind, TenantID: p.tenant, UserID: p.after.ID, AccountID: p.after.AccountID, Active: &p.after.Active}); err != nil {
+	// What the plan calls its changes are not always names of attributes: they are compared.
+	if err := p.publishUser(kind, p.before, p.after, method, nil); err != nil {
 		return err
 	}
 	p.accesses = nil // told with the user
 	for _, g := range p.joined {
-		if err := p.publish(OutboxEvent{Type: "group.updated", TenantID: p.tenant, GroupID: g, Added: []ID{p.after.ID}}); err != nil {
+		if err := p.reportGroup(g, OutboxEvent{Added: []ID{p.after.ID}}); err != nil {
 			return err
 		}
 	}
 	for _, g := range p.left {
-		if err := p.publish(OutboxEvent{Type: "group.updated", TenantID: p.tenant, GroupID: g, Removed: []ID{p.after.ID}}); err != nil {
+		if err := p.reportGroup(g, OutboxEvent{Removed: []ID{p.after.ID}}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reportGroup writes the event of a group that the person joined or left.
+func (p *personChange) reportGroup(id ID, e OutboxEvent) error {
+	g, err := p.Group(p.tenant, id)
+	if err != nil {
+		return err
+	}
+	e.Type, e.TenantID, e.GroupID, e.Method, e.Attributes, e.Version, e.ExternalID = "group.updated", p.tenant, id, UpdatePatch, []string{"members"}, g.Version, g.ExternalID
+	return p.publish(e)
 }
 
 // AdoptionProblem says why a person who is to be provisioned cannot be: an internal account has one

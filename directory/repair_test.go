@@ -52,7 +52,7 @@ func (s *scene) telling(fn func()) told {
 				return true
 			}),
 			sn.Outbox(event, func(e *directory.OutboxEvent) bool {
-				e.Sequence, e.Time = 0, time.Time{}
+				e.Sequence, e.Time, e.First = 0, time.Time{}, e.First-min(e.First, event) // first as counted from here
 				got.Events = append(got.Events, e)
 				return true
 			}))
@@ -93,9 +93,12 @@ func TestRepairProvisions(t *testing.T) {
 		Log: []*directory.LogEvent{{TenantID: s.fjord, Actor: by, Action: directory.ActionCreate, TargetType: "User", TargetID: u.ID.String(), TargetName: u.UserName,
 			ExternalID: u.ExternalID, Status: directory.Success, Reason: given.Reason, Changes: given.Changes, Accesses: accesses}},
 		Events: []*directory.OutboxEvent{
-			{Type: "user.created", TenantID: s.fjord, UserID: u.ID, AccountID: u.AccountID, RunID: s.run.ID, Active: new(true), Accesses: accesses},
-			{Type: "group.updated", TenantID: s.fjord, GroupID: s.pilots.ID, RunID: s.run.ID, Added: []directory.ID{u.ID}},
-			{Type: "group.updated", TenantID: s.fjord, GroupID: s.crew.ID, RunID: s.run.ID, Added: []directory.ID{u.ID}},
+			{Type: "user.created", TenantID: s.fjord, UserID: u.ID, AccountID: u.AccountID, RunID: s.run.ID, Active: new(true), Accesses: accesses,
+				Attributes: []string{"Active", "Email", "Emails", "ExternalID", "Language", "Locale", "Name", "UserName"}, Version: 1, ExternalID: u.ExternalID},
+			{Type: "group.updated", TenantID: s.fjord, GroupID: s.pilots.ID, RunID: s.run.ID, Added: []directory.ID{u.ID},
+				Method: directory.UpdatePatch, Attributes: []string{"members"}, Version: s.pilots.Version + 1, ExternalID: s.pilots.ExternalID, First: 1},
+			{Type: "group.updated", TenantID: s.fjord, GroupID: s.crew.ID, RunID: s.run.ID, Added: []directory.ID{u.ID},
+				Method: directory.UpdatePatch, Attributes: []string{"members"}, Version: s.crew.Version + 1, ExternalID: s.crew.ExternalID, First: 1},
 		}})
 	want := given
 	want.UserID, want.Outcome, want.Accesses = u.ID, directory.OutcomeApplied, accesses
@@ -268,6 +271,7 @@ func TestRepairDeactivates(t *testing.T) {
 		t.Error("the session goes on")
 	}
 	accesses := []directory.AccessEffect{granted(s.production, s.ada.AccountID, s.ada.ID, directory.Deactivated), granted(s.test, s.ada.AccountID, s.ada.ID, directory.Deactivated)}
+	accesses[0].Sessions = 1
 	wantSame(t, "accesses", items[0].Accesses, accesses)
 	if len(got.Log) != 1 || got.Log[0].Action != directory.ActionDisable || got.Log[0].Sessions != 1 || len(got.Events) != 1 || *got.Events[0].Active {
 		t.Errorf("told: %+v", got)
@@ -305,7 +309,11 @@ func TestRepairLeaves(t *testing.T) {
 	if s.signedIn(session) || got.Log[0].Sessions != 1 || len(got.Log[0].Accesses) != 1 {
 		t.Errorf("after leaving the last group: %+v", got)
 	}
-	wantSame(t, "events", got.Events[1:], []*directory.OutboxEvent{{Type: "group.updated", TenantID: s.fjord, GroupID: s.crew.ID, RunID: s.run.ID, Removed: []directory.ID{s.ada.ID}}})
+	wantSame(t, "events", got.Events[1:], []*directory.OutboxEvent{{Type: "group.updated", TenantID: s.fjord, GroupID: s.crew.ID, RunID: s.run.ID, Removed: []directory.ID{s.ada.ID},
+		Method: directory.UpdatePatch, Attributes: []string{"members"}, Version: s.group(s.crew).Version, ExternalID: s.crew.ExternalID, First: 1}})
+	if e := got.Events[0]; e.Method != directory.UpdateNone || e.Attributes != nil || e.Switched {
+		t.Errorf("the person is as before, but for the access: %+v", e)
+	}
 	if u := s.user(s.ada); u.Version != s.ada.Version || !u.Active {
 		t.Errorf("user: %+v", u)
 	}

@@ -98,6 +98,23 @@ func TestRule1Access(t *testing.T) {
 				bit, is, now&on != 0, now&tenant != 0, now&active != 0, now&member != 0, got, want)
 		}
 		s.wantState(s.twin.AccountID, s.elsewhere, "active")
+		why := view(s.world, func(sn *directory.Snapshot) (*directory.Why, error) {
+			return sn.WhyAccess(s.environment(s.production), s.account(s.ada.AccountID))
+		})
+		reason := directory.WhyMember
+		switch { // in the order in which people are told
+		case now&on == 0:
+			reason = directory.WhyIntegrationOff
+		case now&tenant == 0:
+			reason = directory.WhyOtherTenant
+		case now&active == 0:
+			reason = directory.WhyDisabled
+		case now&member == 0:
+			reason = directory.WhyTakenByPush
+		}
+		if why.Reason != reason || why.Entitled != (reason == directory.WhyMember) || why.Active != why.Entitled {
+			t.Errorf("after toggling %d to %04b: %+v, want %s", bit, now, why, reason)
+		}
 	}
 	for target := range 16 {
 		for _, bit := range []int{on, tenant, active, member} {
@@ -121,6 +138,11 @@ func TestRule1NestedGroupsGiveNothing(t *testing.T) {
 	inner := s.createGroup(s.fjord, "Inner", object(103), bo.ID)
 	s.updateGroup(s.pilots, func(m *directory.Membership) error { return m.Add([]directory.ID{inner.ID}) })
 	s.wantState(bo.AccountID, s.production, "none")
+	if why := view(s.world, func(sn *directory.Snapshot) (*directory.Why, error) {
+		return sn.WhyAccess(s.environment(s.production), s.account(bo.AccountID))
+	}); why.Reason != directory.WhyNestedOnly || why.Entitled || len(why.Groups) != 1 || why.Groups[0].ID != inner.ID {
+		t.Errorf("%+v", why)
+	}
 	s.sync(s.production, object(103))
 	s.wantState(bo.AccountID, s.production, "active")
 	s.wantState(s.ada.AccountID, s.production, "inactive")
@@ -822,15 +844,15 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
-// handAccess gives an internal account access to an environment, as only a console will do.
+// internal makes an internal user with access by hand to an environment.
+func (s *scene) internal(env directory.ID) directory.ID {
+	a, _ := must2(s.svc.AddInternal(s.ctx, operator, env, directory.NewAccess{Email: "ivy@bizz.example", Name: "Ivy"}))
+	return a.AccountID
+}
+
+// handAccess gives an internal account access to an environment.
 func (s *scene) handAccess(account, env directory.ID) {
-	x := &directory.Access{AccountID: account, EnvironmentID: env, Name: "by hand", Active: true, Menus: []string{"all"}}
-	s.raw(func(w directory.Writer) error {
-		if err := w.Put(table("accesses"), cat(account, env), directory.EncodeAccess(x)); err != nil {
-			return err
-		}
-		return w.Put(table("environment_access"), cat(env, byte(1), account), nil)
-	})
+	must2(s.svc.AddInternal(s.ctx, operator, env, directory.NewAccess{Email: s.world.account(account).Email, Name: "by hand", Menus: []string{"all"}}))
 }
 
 // Rule 1 is for external users: what an internal user was given by hand stays, whatever happens

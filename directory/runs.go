@@ -75,14 +75,49 @@ type Run struct {
 	Retries    int         `json:"retries"`
 	Units      int         `json:"units"` // resource units that Graph counted
 	Counts     Counts      `json:"counts"`
-	Hash       string      `json:"hash,omitempty"`    // hex SHA-256 of what is held back; an approval is bound to it
-	Reasons    []string    `json:"reasons,omitempty"` // why it was quarantined
-	Notes      []string    `json:"notes,omitempty"`   // what an administrator should know besides
+	Hash       string      `json:"hash,omitempty"`     // hex SHA-256 of what is held back; an approval is bound to it
+	Reasons    []string    `json:"reasons,omitempty"`  // why it was quarantined
+	Findings   []Finding   `json:"findings,omitempty"` // Reasons in figures, in the same order; none for a run that an error quarantined
+	Decision   *Decision   `json:"decision,omitempty"` // what a person decided about it
+	Notes      []string    `json:"notes,omitempty"`    // what an administrator should know besides
 	Error      *RunError   `json:"error,omitempty"`
 	Approval   *Approval   `json:"approval,omitempty"` // that this run used
 	PlanOf     ID          `json:"planOf,omitzero"`    // the waiting run that holds the same plan; this one keeps no items
 	// Deactivations counts the accesses that the run took away without a person's approval, by environment.
 	Deactivations map[string]int `json:"deactivations,omitempty"`
+}
+
+// FindingKind is what a Finding is about.
+type FindingKind string
+
+// The kinds of Finding.
+const (
+	FindingFirst   FindingKind = "first"   // nothing was ever applied to this environment
+	FindingChanged FindingKind = "changed" // settings, since a plan was last applied; Detail names them
+	FindingRestore FindingKind = "restore" // brings back what push took away
+	FindingRun     FindingKind = "run"     // accesses of EnvironmentID would be deactivated: Count of Of active ones
+	FindingDay     FindingKind = "day"     // the same, with those of the last 24 hours
+	FindingEmpty   FindingKind = "empty"   // the group Detail has nobody any more, and had Count people
+	FindingGroup   FindingKind = "group"   // Count of Of people would leave the group Detail
+	FindingGrowth  FindingKind = "growth"  // Count people would get access beside Of who have it
+	FindingNames   FindingKind = "names"   // Count of Of people would get another userName
+)
+
+// Finding is one reason for which a plan was held back, in figures.
+type Finding struct {
+	Kind          FindingKind `json:"kind"`
+	EnvironmentID ID          `json:"environmentId,omitzero"`
+	Detail        string      `json:"detail,omitempty"`
+	Count         int         `json:"count,omitempty"`
+	Of            int         `json:"of,omitempty"`
+	Limit         int         `json:"limit,omitempty"` // Count may not be more
+}
+
+// Decision is what a person decided about a quarantined run; its state says which.
+type Decision struct {
+	By     Actor     `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
 }
 
 // GroupRead is what a run read of one of the Groups to Sync.
@@ -226,6 +261,15 @@ type PlanItem struct {
 // Runs lists the runs of an environment, newest first.
 func (s *Snapshot) Runs(environment ID, fn func(*Run) bool) error {
 	return list(s.r, tableRuns, Range{Prefix: key(environment), Reverse: true}, jsonRow[Run], fn)
+}
+
+// RunsBefore lists the runs of an environment that began before the one of that id, newest first; the zero id: all.
+func (s *Snapshot) RunsBefore(environment, before ID, fn func(*Run) bool) error {
+	rg := Range{Prefix: key(environment), Reverse: true}
+	if !before.IsZero() {
+		rg.After = key(environment, before)
+	}
+	return list(s.r, tableRuns, rg, jsonRow[Run], fn)
 }
 
 // Run returns a run.
@@ -485,10 +529,6 @@ func (s *Service) SaveItems(ctx context.Context, run ID, items []PlanItem) error
 	})
 }
 
-func (c *change) putItem(run ID, item *PlanItem) error {
-	return c.put(row{tableRunItems, numberKey(run, item.Number), encodeJSON(item)})
-}
-
 // AllowRun approves the plan of a quarantined run once. The next run may apply a plan of the same
 // hash within ApprovalLife. Errors: Forbidden; NotFound, also for a run of another's environment; Invalid without a reason or for another hash than the
 // run's; Conflict when the run does not wait for an approval, or has waited for longer than that.
@@ -513,7 +553,7 @@ func (s *Service) AllowRun(ctx context.Context, by Actor, run ID, hash, reason s
 		if !c.now.Before(r.Ended.Add(ApprovalLife)) {
 			return failf(Conflict, "", "this plan is older than 24 hours: press Sync to have a new one")
 		}
-		r.State = RunAllowed
+		r.State, r.Decision = RunAllowed, &Decision{by, reason, c.now}
 		state.Approval = &Approval{RunID: r.ID, Hash: r.Hash, By: by, Reason: reason, Given: c.now, Expires: c.now.Add(ApprovalLife), Restore: r.Restore}
 		return c.audit("run.allow", r.ID.String(), state.Approval)
 	})
@@ -527,7 +567,7 @@ func (s *Service) DiscardRun(ctx context.Context, by Actor, run ID, reason strin
 		if err != nil {
 			return err
 		}
-		r.State = RunDiscarded
+		r.State, r.Decision = RunDiscarded, &Decision{by, reason, c.now}
 		return c.audit("run.discard", r.ID.String(), map[string]any{"environment": r.EnvironmentID, "hash": r.Hash, "reason": reason})
 	})
 }
@@ -538,8 +578,8 @@ func cleanReason(text string) (string, error) {
 	switch {
 	case len(text) > 1000:
 		return "", failf(Invalid, "reason", "the reason is longer than 1000 bytes")
-	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f }):
-		return "", failf(Invalid, "reason", "the reason holds a control character")
+	case strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && disguisesText(r) }):
+		return "", failf(Invalid, "reason", "the reason holds a control character, or one that does not show")
 	}
 	return text, nil
 }
@@ -647,14 +687,16 @@ func (c *change) pruneRun(id ID) (gone, more bool, err error) {
 		return false, false, err
 	}
 	var rows []row
-	err = c.r.Scan(tableRunItems, Range{Prefix: key(id)}, func(k, _ []byte) bool {
-		rows = append(rows, row{table: tableRunItems, key: bytes.Clone(k)})
-		return len(rows) < pruneRows
+	items := 0
+	err = c.PlanItems(id, 0, func(i *PlanItem) bool {
+		rows = append(rows, row{table: tableRunItems, key: numberKey(id, i.Number)}, row{table: tableRunItemPlace, key: itemPlaceKey(id, i)})
+		items++
+		return items < pruneRows
 	})
 	if err != nil {
 		return false, false, err
 	}
-	if gone = len(rows) < pruneRows; gone {
+	if gone = items < pruneRows; gone {
 		rows = append(rows, row{table: tableRuns, key: key(environment, id)}, row{table: tableRunOf, key: key(id)})
 	}
 	return gone, !gone, c.delete(rows...)

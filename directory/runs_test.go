@@ -126,6 +126,17 @@ func (w *world) lastAudit() (last directory.AuditEntry) {
 	return last
 }
 
+// decision is what a run keeps of who decided about it.
+func (w *world) decision(run directory.ID) *directory.Decision {
+	return view(w, func(sn *directory.Snapshot) (*directory.Decision, error) {
+		r, err := sn.Run(run)
+		if err != nil {
+			return nil, err
+		}
+		return r.Decision, nil
+	})
+}
+
 // A quarantined run waits for one decision, made once, on what was looked at.
 func TestAllowRun(t *testing.T) {
 	t.Parallel()
@@ -134,7 +145,7 @@ func TestAllowRun(t *testing.T) {
 	admin := administrator(s.production)
 	s.clock.Advance(directory.ApprovalLife - time.Millisecond)
 	s.unchanged(func() {
-		for _, reason := range []string{"", " \n", strings.Repeat("a", 1001), "a\x00b", "a\x7f"} {
+		for _, reason := range []string{"", " \n", strings.Repeat("a", 1001), "a\x00b", "a\x7f", "a\u202eb"} {
 			_, err := s.svc.AllowRun(s.ctx, admin, run.ID, run.Hash, reason)
 			wantKind(t, err, directory.Invalid)
 		}
@@ -151,6 +162,7 @@ func TestAllowRun(t *testing.T) {
 	now := s.clock.Now()
 	kept := admin
 	kept.Reach = nil // it is that of the moment
+	wantSame(t, "decision", s.decision(run.ID), &directory.Decision{By: kept, Reason: "the merger", At: now})
 	want := &directory.Approval{RunID: run.ID, Hash: run.Hash, By: kept, Reason: "the merger", Given: now, Expires: now.Add(24 * time.Hour)}
 	wantSame(t, "state", s.pullState(s.production), &directory.PullState{EnvironmentID: s.production, LastRun: run.ID, Approval: want})
 	e := s.lastAudit()
@@ -208,7 +220,7 @@ func TestDiscardRun(t *testing.T) {
 	s := newScene(t)
 	run := s.quarantine(s.production)
 	s.unchanged(func() {
-		for _, reason := range []string{strings.Repeat("a", 1001), "a\x00b"} {
+		for _, reason := range []string{strings.Repeat("a", 1001), "a\x00b", "a\u202eb", "a\u0085b"} {
 			_, err := s.svc.DiscardRun(s.ctx, operator, run.ID, reason)
 			wantKind(t, err, directory.Invalid)
 		}
@@ -219,6 +231,7 @@ func TestDiscardRun(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	wantSame(t, "state", s.pullState(s.production), &directory.PullState{EnvironmentID: s.production, LastRun: run.ID})
+	wantSame(t, "decision", s.decision(run.ID), &directory.Decision{By: operator, Reason: "a typing error\nin the group", At: s.clock.Now()})
 	if e := s.lastAudit(); e.Action != "run.discard" || !strings.Contains(string(e.Detail), "typing error") || !strings.Contains(string(e.Detail), s.production.String()) {
 		t.Errorf("audit: %+v %s", e, e.Detail)
 	}
@@ -339,6 +352,58 @@ func TestPruneRunsLooksAgain(t *testing.T) {
 }
 
 // Credentials are kept sealed, one of a name, and the audit never shows the seal.
+// TestHostsKeepTheirCredentials shows that no secret is sent to a host that it was not entered for.
+func TestHostsKeepTheirCredentials(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	custom := func(login, graph string) func(*directory.Tenant) error {
+		return func(t *directory.Tenant) error {
+			t.Graph.Cloud, t.Graph.LoginURL, t.Graph.GraphURL = "custom", login, graph
+			return nil
+		}
+	}
+	move := func(by directory.Actor, fn func(*directory.Tenant) error) error {
+		_, err := s.svc.SetTenant(s.ctx, by, s.fjord, fn)
+		return err
+	}
+	at := custom("https://login.example", "https://graph.example/v1.0")
+	if err := move(operator, at); err != nil {
+		t.Fatalf("without a credential: %v", err)
+	}
+	must(s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.harbor, Name: "graph", Kind: "secret", Sealed: "sealed"}))
+	if err := move(operator, custom("https://other.example", "https://graph.example/v1.0")); err != nil {
+		t.Fatalf("with a credential of another tenant: %v", err)
+	}
+	must(s.svc.SetTenant(s.ctx, operator, s.fjord, at))
+	must(s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "secret", Sealed: "sealed"}))
+	if err := move(operator, custom("HTTPS://Login.example/", "https://graph.EXAMPLE/v1.0/")); err != nil {
+		t.Errorf("the same hosts in other words: %v", err)
+	}
+	wantKind(t, move(operator, custom("https://login.example", "https://graph.example/V1.0")), directory.Conflict)
+	must(s.svc.SetTenant(s.ctx, operator, s.fjord, at))
+	for _, name := range []string{"graph", "sign-in"} {
+		must(s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.fjord, Name: name, Kind: "secret", Sealed: "sealed"}))
+		s.unchanged(func() {
+			wantKind(t, move(operator, custom("https://other.example", "https://graph.example/v1.0")), directory.Conflict)
+			wantKind(t, move(operator, custom("https://login.example", "https://other.example/v1.0")), directory.Conflict)
+			for _, cloud := range []string{"", "public", "china"} {
+				wantKind(t, move(s.partner(), func(t *directory.Tenant) error { t.Graph = directory.Graph{Cloud: cloud}; return nil }), directory.Conflict)
+			}
+		})
+		must(s.svc.SetTenant(s.ctx, operator, s.fjord, func(t *directory.Tenant) error { t.SignIn.Label = name; return at(t) }))
+		if err := s.svc.RemoveCredential(s.ctx, operator, s.fjord, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := move(s.partner(), func(t *directory.Tenant) error { t.Graph = directory.Graph{}; return nil }); err != nil {
+		t.Fatalf("after the credentials have gone: %v", err)
+	}
+	must(s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.fjord, Name: "graph", Kind: "secret", Sealed: "sealed"}))
+	if err := move(operator, func(t *directory.Tenant) error { t.Graph.Cloud = "public"; return nil }); err != nil {
+		t.Errorf("the same cloud by its name: %v", err)
+	}
+}
+
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -1,8 +1,11 @@
 package directory
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,6 +23,7 @@ type Service struct {
 	generation      atomic.Uint64 // of sessions: those of an older one are void
 	wakeDerivations chan struct{}
 	ends            broadcast // told whenever sessions or accesses have ended
+	published       broadcast // told whenever an event was published, or a webhook changed
 }
 
 // Options are what a Service takes from outside.
@@ -89,23 +93,16 @@ type change struct {
 
 	accesses []AccessEffect
 	sessions int         // that ended
+	unshared map[ID]int  // of them by account, those whose access has not gone so far
 	ended    bool        // a session, or the right to one, ended
+	told     bool        // an event was published
+	first    uint64      // the number of the first one of the transaction; zero: there was none
 	groups   map[ID][]ID // environment -> its groups of Groups to Sync, resolved
 }
 
 // update runs fn as one change.
 func (s *Service) update(ctx context.Context, by Actor, fn func(*change) error) error {
-	ended := false
-	err := s.store.Update(ctx, func(w Writer) error {
-		c := &change{Snapshot: &Snapshot{r: w, fold: s.Fold}, s: s, w: w, by: by, now: s.now()}
-		err := fn(c)
-		ended = c.ended
-		return err
-	})
-	if err == nil && ended {
-		s.ends.send()
-	}
-	return err
+	return s.Together(ctx, func(b *Batch) error { return b.change(by, fn) })
 }
 
 // hasTenant makes sure that what is written under a tenant's id belongs to somebody.
@@ -169,17 +166,28 @@ func (c *change) log(e LogEvent) error {
 	if err := c.w.Put(tableLog, numberKey(e.TenantID, n), encodeJSON(e)); err != nil {
 		return err
 	}
-	seen := map[ID]bool{}
-	for _, a := range e.Accesses {
-		if seen[a.EnvironmentID] {
-			continue
-		}
-		seen[a.EnvironmentID] = true
-		if err := c.w.Put(tableLogEnvironment, numberKey(a.EnvironmentID, n), e.TenantID[:]); err != nil {
+	if err := c.logPerson(&e); err != nil {
+		return err
+	}
+	for _, id := range e.environments() {
+		if err := c.w.Put(tableLogEnvironment, numberKey(id, n), e.TenantID[:]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// environments are those whose accesses a line changed, each once.
+func (e *LogEvent) environments() (all []ID) {
+	if !e.EnvironmentID.IsZero() {
+		all = append(all, e.EnvironmentID)
+	}
+	for _, a := range e.Accesses {
+		if !slices.Contains(all, a.EnvironmentID) {
+			all = append(all, a.EnvironmentID)
+		}
+	}
+	return all
 }
 
 // publish writes the outgoing event of the change.
@@ -188,8 +196,75 @@ func (c *change) publish(e OutboxEvent) error {
 	if err != nil {
 		return err
 	}
-	e.Sequence, e.Time, e.RunID, e.Accesses = n, c.now, c.by.RunID, c.accesses
+	e.Sequence, e.Time, e.RunID, e.Accesses = n, c.now, c.by.RunID, append(e.Accesses, c.accesses...)
+	e.First, c.told = c.first, true
+	if c.first == 0 {
+		c.first = n
+	}
 	return c.w.Put(tableOutbox, sequenceKey(n), encodeJSON(e))
+}
+
+// publishUser writes the event of a change of a SCIM user; before is nil for a new one.
+func (c *change) publishUser(kind string, before, after *User, method UpdateMethod, changes []Change) error {
+	e := OutboxEvent{Type: kind, TenantID: after.TenantID, UserID: after.ID, AccountID: after.AccountID, Active: &after.Active,
+		Method: method, Version: after.Version, ExternalID: after.ExternalID}
+	var old []byte
+	if before != nil {
+		old, e.Switched = before.Attributes, before.Active != after.Active
+	}
+	if method != UpdateNone {
+		e.Attributes = changedAttributes(changes, old, after.Attributes)
+	}
+	return c.publish(e)
+}
+
+// publishGroup writes the event of a change of a SCIM group; before is nil for a new one.
+func (c *change) publishGroup(kind string, before, after *Group, m *Membership, method UpdateMethod, changes []Change) error {
+	e := OutboxEvent{Type: kind, TenantID: after.TenantID, GroupID: after.ID, Added: m.added(), Removed: m.removed(),
+		Method: method, Version: after.Version, ExternalID: after.ExternalID}
+	var old []byte
+	if before != nil {
+		old = before.Attributes
+	}
+	e.Attributes = changedAttributes(changes, old, after.Attributes)
+	if len(e.Added)+len(e.Removed) > 0 {
+		e.Attributes = append(e.Attributes, "members")
+	}
+	return c.publish(e)
+}
+
+// updateMethod is how the actor of the change changes a resource.
+func (c *change) updateMethod() UpdateMethod {
+	if c.by.Method == "PUT" {
+		return UpdatePut
+	}
+	return UpdatePatch
+}
+
+// changedAttributes are the names of the attributes in which a resource differs from before: those that the channel lists,
+// which has compared them already, else those of two JSON objects that differ.
+func changedAttributes(changes []Change, before, after []byte) (names []string) {
+	for _, c := range changes {
+		names = append(names, c.Name)
+	}
+	if len(names) > 0 || bytes.Equal(before, after) {
+		return names
+	}
+	var old, now map[string]json.RawMessage
+	_ = json.Unmarshal(before, &old) // nil: there was none
+	_ = json.Unmarshal(after, &now)
+	for name, value := range now {
+		if was, ok := old[name]; !ok || !bytes.Equal(was, value) {
+			names = append(names, name)
+		}
+	}
+	for name := range old {
+		if _, ok := now[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // LogFailure writes a line for a request that changed nothing. It is not part of any change; an

@@ -340,6 +340,10 @@ func (s *Service) principal(sn *Snapshot, hash []byte, seen time.Time) (*Princip
 // checks its session again. Other servers on the same store do not close it.
 func (s *Service) SessionsEnded() <-chan struct{} { return s.ends.next() }
 
+// Published is closed when an outgoing event is committed next, or a webhook changes: take it before reading the outbox, then wait. Other
+// servers on the same store do not close it.
+func (s *Service) Published() <-chan struct{} { return s.published.next() }
+
 // SessionNow is the time by the clock that sessions end by.
 func (s *Service) SessionNow() time.Time { return s.clock.now() }
 
@@ -453,8 +457,23 @@ func (c *change) endSession(hash []byte, why EndReason) error {
 	}
 	session.Ended, session.Reason = now, why
 	c.sessions++
+	c.noteSessionEnd(session.AccountID)
 	c.ended = true
 	return c.put(row{tableSessions, session.Hash, session.encode()})
+}
+
+// noteSessionEnd counts a session that ended with the access that goes in the same change, before it or after.
+func (c *change) noteSessionEnd(account ID) {
+	for i := range slices.Backward(c.accesses) {
+		if x := &c.accesses[i]; x.AccountID == account && x.Effect == Deactivated {
+			x.Sessions++
+			return
+		}
+	}
+	if c.unshared == nil {
+		c.unshared = map[ID]int{}
+	}
+	c.unshared[account]++
 }
 
 // endAll ends the sessions of an account that which selects.
@@ -695,20 +714,11 @@ func (c *change) purgeTable(t *Table, most int, over func(value []byte) (bool, e
 		}
 		return failed == nil && len(gone) < most
 	})
-	if err != nil || failed != nil {
-		return firstError(failed, err)
+	if err := errors.Join(failed, err); err != nil {
+		return err
 	}
 	for _, k := range gone {
 		if err := c.w.Delete(t, k); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
 			return err
 		}
 	}

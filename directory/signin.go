@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// check checks the application that signs people in.
-func (in *SignIn) check(directory string) (err error) {
+// check checks the application that signs people in; was is what it was before.
+func (in *SignIn) check(directory string, was *SignIn) error {
 	if in.ClientID = strings.ToLower(strings.TrimSpace(in.ClientID)); in.ClientID != "" {
 		if _, ok := ParseID(in.ClientID); !ok {
 			return failf(Invalid, "signIn.clientId", "%q is not an application (client) id", in.ClientID)
@@ -20,13 +20,19 @@ func (in *SignIn) check(directory string) (err error) {
 		}
 	}
 	for _, t := range []struct {
-		field string
-		text  *string
-	}{{"signIn.label", &in.Label}, {"signIn.domainHint", &in.DomainHint}, {"signIn.contact", &in.Contact}} {
-		if *t.text = strings.TrimSpace(*t.text); *t.text == "" {
+		field, what string
+		text        *string
+		was         string
+		refused     func(rune) bool
+	}{
+		{"signIn.label", "label of the sign-in", &in.Label, was.Label, disguises},
+		{"signIn.domainHint", "domain hint", &in.DomainHint, was.DomainHint, disguises},
+		{"signIn.contact", "contact", &in.Contact, was.Contact, disguisesText},
+	} {
+		if *t.text = strings.TrimSpace(*t.text); *t.text == "" || *t.text == t.was {
 			continue
 		}
-		if _, err := cleanName(t.field, *t.text); err != nil {
+		if _, err := cleanText(t.field, t.what, *t.text, t.refused); err != nil {
 			return err
 		}
 	}

@@ -199,8 +199,12 @@ func (s *Snapshot) UserResource(u *User, tenant, id ID) (bool, error) {
 // Users lists a tenant's users in the order of their creation, beyond the one named after, past
 // skip others. The user handed to fn holds what UserResource reads and is used again for the next.
 func (s *Snapshot) Users(tenant, after ID, skip int, fn func(*User) bool) error {
+	return s.users(tenant, tenantRange(tenant, after, skip), fn)
+}
+
+func (s *Snapshot) users(tenant ID, rg Range, fn func(*User) bool) error {
 	var u User
-	return list(s.r, tableUsers, tenantRange(tenant, after, skip), func(k, v []byte) (*User, error) {
+	return list(s.r, tableUsers, rg, func(k, v []byte) (*User, error) {
 		u = User{TenantID: tenant, ID: lastID(k)}
 		if d := u.decodeResource(v); d.bad {
 			return nil, errRecord
@@ -253,7 +257,11 @@ func (s *Snapshot) group(tenant, id ID) (*Group, error) {
 
 // Groups lists a tenant's groups as Users lists users.
 func (s *Snapshot) Groups(tenant, after ID, skip int, fn func(*Group) bool) error {
-	return list(s.r, tableGroups, tenantRange(tenant, after, skip), func(k, v []byte) (*Group, error) {
+	return s.groups(tenant, tenantRange(tenant, after, skip), fn)
+}
+
+func (s *Snapshot) groups(tenant ID, rg Range, fn func(*Group) bool) error {
+	return list(s.r, tableGroups, rg, func(k, v []byte) (*Group, error) {
 		return decodeGroup(tenant, lastID(k), v)
 	}, fn)
 }
@@ -393,6 +401,12 @@ func numberRange(owner ID, after uint64, reverse bool) Range {
 		rg.After = numberKey(owner, after)
 	}
 	return rg
+}
+
+// LogEvent returns a line of the provisioning log of a tenant.
+func (s *Snapshot) LogEvent(tenant ID, sequence uint64) (*LogEvent, error) {
+	e, err := get(s.r, tableLog, numberKey(tenant, sequence), decodeJSON[LogEvent])
+	return found(e, err, "log event")
 }
 
 // EnvironmentLog lists the events that changed an access to an environment, as Log does.

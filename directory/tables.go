@@ -1,5 +1,7 @@
 package directory
 
+import "slices"
+
 // The tables of the store. Keys are built in keys.go: an id is its 16 bytes, a folded name its
 // UTF-8 bytes, a time or sequence number 8 bytes big-endian. A key of anything that belongs to
 // a tenant starts with the tenant's id, so that no look-up can leave it.
@@ -77,7 +79,9 @@ var (
 )
 
 // Tables lists every table that a back end must create.
-var Tables = []*Table{
+var Tables = slices.Concat(coreTables, apiTables, webhookTables, internalTables, pageTables)
+
+var coreTables = []*Table{
 	tableSettings,
 	tableOrganizations, tableOrganizationName,
 	tableEnvironments, tableEnvironmentName, tableEnvironmentTenant, tableEnvironmentGroup, tableEnvironmentNested,

@@ -3,8 +3,11 @@ package directory
 import (
 	"bytes"
 	"context"
+	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,12 +19,14 @@ const (
 	liveTokens        = 2 // Secret Tokens of a tenant, and secrets of a client
 	DefaultAccessLife = time.Hour
 	MaxAccessLife     = 6 * time.Hour
-	maxAccessTokens   = 50 // live ones of a client besides a new one; the oldest gives way
+	MaxClients        = 10   // of a tenant, besides those that were revoked
+	maxFederated      = 1024 // bytes of an issuer, an audience, a subject
+	maxAccessTokens   = 50   // live ones of a client besides a new one; the oldest gives way
 )
 
 // NewToken describes a Secret Token to be made: the secret itself stays with the caller.
 type NewToken struct {
-	Name string
+	Name string // may be empty; of a token in place of another: the name of that one
 	Hash [32]byte
 	Hint string
 	Life time.Duration // 0: DefaultTokenLife
@@ -39,7 +44,7 @@ func (n *NewToken) life() (time.Duration, error) {
 
 // CreateToken makes a Secret Token of a tenant. Errors: Conflict when two are live already.
 func (s *Service) CreateToken(ctx context.Context, by Actor, tenant ID, n NewToken) (*Token, error) {
-	return s.addToken(ctx, by, tenant, n, "token.create", nil)
+	return s.addToken(ctx, by, tenant, &n, "token.create", nil)
 }
 
 // RotateToken makes a new Secret Token and lets the old one end after overlap (0: at once).
@@ -47,7 +52,7 @@ func (s *Service) RotateToken(ctx context.Context, by Actor, tenant, old ID, n N
 	if overlap < 0 || overlap > MaxOverlap {
 		return nil, failf(Invalid, "overlap", "the overlap lies between 0 and %d days", int(MaxOverlap.Hours()/24))
 	}
-	return s.addToken(ctx, by, tenant, n, "token.rotate", func(c *change) error {
+	return s.addToken(ctx, by, tenant, &n, "token.rotate", func(c *change) error {
 		t, err := c.Token(tenant, old)
 		if err != nil {
 			return err
@@ -58,11 +63,14 @@ func (s *Service) RotateToken(ctx context.Context, by Actor, tenant, old ID, n N
 		if end := c.now.Add(overlap); end.Before(t.Expires) {
 			t.Expires = end
 		}
+		if n.Name == "" {
+			n.Name = t.Name
+		}
 		return c.put(row{tableTokens, key(tenant, old), encodeJSON(t)})
 	})
 }
 
-func (s *Service) addToken(ctx context.Context, by Actor, tenant ID, n NewToken, action string, before func(*change) error) (*Token, error) {
+func (s *Service) addToken(ctx context.Context, by Actor, tenant ID, n *NewToken, action string, before func(*change) error) (*Token, error) {
 	if err := require(by, RolePartner, RoleOperator); err != nil {
 		return nil, err
 	}
@@ -70,9 +78,14 @@ func (s *Service) addToken(ctx context.Context, by Actor, tenant ID, n NewToken,
 	if err != nil {
 		return nil, err
 	}
+	if n.Name != "" {
+		if n.Name, err = cleanName("name", n.Name); err != nil {
+			return nil, err
+		}
+	}
 	var t *Token
 	err = s.update(ctx, by, func(c *change) error {
-		owner, err := c.mayTenant(tenant)
+		owner, err := c.maySetUp(tenant)
 		if err != nil {
 			return err
 		}
@@ -84,6 +97,11 @@ func (s *Service) addToken(ctx context.Context, by Actor, tenant ID, n NewToken,
 		all, err := c.Tokens(tenant, SecretToken)
 		if err != nil {
 			return err
+		}
+		for _, old := range over(all, c.now, func(t *Token) time.Time { return ended(t.Revoked, t.Expires, c.now) }) {
+			if err := c.deleteToken(old); err != nil {
+				return err
+			}
 		}
 		all = slices.DeleteFunc(all, func(t *Token) bool { return !t.Live(c.now) })
 		if len(all) >= liveTokens {
@@ -131,7 +149,7 @@ func (s *Service) RevokeToken(ctx context.Context, by Actor, tenant, id ID) erro
 	})
 }
 
-// TouchToken notes when and from where a token was used, to the minute.
+// TouchToken notes when and from where a token was used, to the minute: of an access token at its client too.
 func (s *Service) TouchToken(ctx context.Context, tenant, id ID, from string) error {
 	return s.update(ctx, Actor{Role: RoleSystem}, func(c *change) error {
 		t, err := c.Token(tenant, id)
@@ -143,8 +161,20 @@ func (s *Service) TouchToken(ctx context.Context, tenant, id ID, from string) er
 			return nil
 		}
 		t.LastUsed, t.LastUsedFrom = at, from
-		return c.put(row{tableTokens, key(tenant, id), encodeJSON(t)})
+		if err := c.put(row{tableTokens, key(tenant, id), encodeJSON(t)}); err != nil || t.Kind != AccessToken {
+			return err
+		}
+		return c.touchClient(tenant, t.ClientID, at, from)
 	})
+}
+
+func (c *change) touchClient(tenant ID, id string, at time.Time, from string) error {
+	client, err := c.Client(tenant, id)
+	if err != nil || at.Before(client.LastUsed) {
+		return err
+	}
+	client.LastUsed, client.LastUsedFrom = at, from
+	return c.put(row{tableClients, textKey(tenant, id), encodeJSON(client)})
 }
 
 // clientID is what a client id may be.
@@ -159,7 +189,28 @@ type NewClient struct {
 	TokenLife time.Duration // 0: DefaultAccessLife
 }
 
-// CreateClient makes an OAuth client of a tenant. Errors: Invalid; Exists.
+// check refuses what names no token. Where the issuer leads is looked at when its keys are fetched.
+func (f *Federated) check() error {
+	if f.Issuer == "" || f.Audience == "" || f.Subject == "" {
+		return failf(Invalid, "federated", "a federated credential needs issuer, audience and subject")
+	}
+	if max(len(f.Issuer), len(f.Audience), len(f.Subject)) > maxFederated {
+		return failf(Invalid, "federated", "issuer, audience and subject have at most %d bytes each", maxFederated)
+	}
+	u, err := url.Parse(f.Issuer)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(f.Issuer, "?#") || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		return failf(Invalid, "federated", "the issuer is an https URL without user, query or fragment")
+	}
+	return nil
+}
+
+// loopback reports whether a host is this machine, as it is written.
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// CreateClient makes an OAuth client of a tenant. Errors: Invalid; Exists; Conflict at MaxClients.
 func (s *Service) CreateClient(ctx context.Context, by Actor, tenant ID, n NewClient) (*Client, error) {
 	if err := require(by, RolePartner, RoleOperator); err != nil {
 		return nil, err
@@ -173,8 +224,10 @@ func (s *Service) CreateClient(ctx context.Context, by Actor, tenant ID, n NewCl
 	if n.TokenLife < DefaultAccessLife || n.TokenLife > MaxAccessLife {
 		return nil, failf(Invalid, "tokenLife", "access tokens live 1 to 6 hours")
 	}
-	if f := n.Federated; f != nil && (f.Issuer == "" || f.Audience == "" || f.Subject == "") {
-		return nil, failf(Invalid, "federated", "a federated credential needs issuer, audience and subject")
+	if f := n.Federated; f != nil {
+		if err := f.check(); err != nil {
+			return nil, err
+		}
 	}
 	if n.Federated == nil && n.Secret == nil {
 		return nil, failf(Invalid, "secret", "a client needs a secret or a federated credential")
@@ -183,6 +236,9 @@ func (s *Service) CreateClient(ctx context.Context, by Actor, tenant ID, n NewCl
 	err := s.update(ctx, by, func(c *change) error {
 		owner, err := c.mayTenant(tenant)
 		if err != nil {
+			return err
+		}
+		if err := c.tidyClients(owner); err != nil {
 			return err
 		}
 		client = &Client{TenantID: tenant, ClientID: n.ClientID, Federated: n.Federated, TokenLife: n.TokenLife, Created: c.now}
@@ -198,6 +254,24 @@ func (s *Service) CreateClient(ctx context.Context, by Actor, tenant ID, n NewCl
 		return nil, err
 	}
 	return client, nil
+}
+
+// tidyClients removes the clients of a tenant that were revoked and are over, and refuses one more than there may be.
+func (c *change) tidyClients(owner *Tenant) error {
+	all, err := c.Clients(owner.ID)
+	if err != nil {
+		return err
+	}
+	for _, old := range over(all, c.now, func(x *Client) time.Time { return x.Revoked }) {
+		if err := c.delete(row{table: tableClients, key: textKey(owner.ID, old.ClientID)}); err != nil {
+			return err
+		}
+	}
+	all = slices.DeleteFunc(all, func(x *Client) bool { return !x.Revoked.IsZero() })
+	if len(all) >= MaxClients {
+		return failf(Conflict, "", "tenant %s has %d clients already: revoke one first", owner.Name, len(all))
+	}
+	return nil
 }
 
 func (c *change) addClientSecret(client *Client, n *NewToken) error {

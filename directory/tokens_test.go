@@ -83,8 +83,8 @@ func TestTokens(t *testing.T) {
 	must(create("secret-five"))
 	if n := len(view(s.world, func(sn *directory.Snapshot) ([]*directory.Token, error) {
 		return sn.Tokens(s.fjord, directory.SecretToken)
-	})); n != 5 {
-		t.Errorf("%d tokens are listed, want 5 with the dead ones", n)
+	})); n != 4 {
+		t.Errorf("%d tokens are listed, want 4 with those that ended within 90 days", n)
 	}
 	checkInvariants(s.world)
 }
@@ -110,8 +110,10 @@ func TestTokenRotation(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
 			old := must(s.svc.CreateToken(s.ctx, operator, s.fjord, newToken("secret-old")))
-			made := must(s.svc.RotateToken(s.ctx, operator, s.fjord, old.ID, newToken("secret-new"), overlap))
-			if made.ID == old.ID || !made.Expires.Equal(s.clock.Now().Add(directory.DefaultTokenLife)) {
+			next := newToken("secret-new")
+			next.Name = ""
+			made := must(s.svc.RotateToken(s.ctx, operator, s.fjord, old.ID, next, overlap))
+			if made.ID == old.ID || made.Name != old.Name || !made.Expires.Equal(s.clock.Now().Add(directory.DefaultTokenLife)) {
 				t.Errorf("token: %+v", made)
 			}
 			s.wantOpen(map[string]directory.ID{"secret-new": s.fjord})
@@ -162,6 +164,14 @@ func TestTokenBounds(t *testing.T) {
 			_, err = s.svc.CreateClient(s.ctx, operator, s.fjord, directory.NewClient{ClientID: "entra", Secret: &n})
 			wantKind(t, err, directory.Invalid)
 		}
+		for _, name := range []string{" ", "a\nb", "\x7f", strings.Repeat("a", 257), "a\xff", "a\u0085b", "a\u200bb", "a\u202eb"} {
+			n := newToken("secret-two")
+			n.Name = name
+			_, err := s.svc.CreateToken(s.ctx, operator, s.fjord, n)
+			wantKind(t, err, directory.Invalid)
+			_, err = s.svc.RotateToken(s.ctx, operator, s.fjord, token.ID, n, 0)
+			wantKind(t, err, directory.Invalid)
+		}
 		for _, overlap := range []time.Duration{-1, directory.MaxOverlap + 1} {
 			_, err := s.svc.RotateToken(s.ctx, operator, s.fjord, token.ID, newToken("secret-two"), overlap)
 			wantKind(t, err, directory.Invalid)
@@ -178,7 +188,8 @@ func TestTokenBounds(t *testing.T) {
 			"no secret":        {ClientID: "a"},
 			"short life":       {ClientID: "a", Secret: &secret, TokenLife: time.Minute},
 			"long life":        {ClientID: "a", Secret: &secret, TokenLife: 7 * time.Hour},
-			"federated, empty": {ClientID: "a", Federated: &directory.Federated{Issuer: "i", Audience: "a"}},
+			"federated, empty": {ClientID: "a", Federated: &directory.Federated{Issuer: "https://i.example", Audience: "a"}},
+			"federated, long":  {ClientID: "a", Federated: &directory.Federated{Issuer: "https://i.example", Audience: "a", Subject: strings.Repeat("s", 1025)}},
 		} {
 			_, err := s.svc.CreateClient(s.ctx, operator, s.fjord, n)
 			if err == nil {
@@ -189,6 +200,57 @@ func TestTokenBounds(t *testing.T) {
 		_, err := s.svc.CreateToken(s.ctx, operator, number(999), newToken("secret-two"))
 		wantKind(t, err, directory.NotFound)
 	})
+}
+
+// TestIssuersOfClients: what a customer names as an issuer is an address that tokens could come from.
+func TestIssuersOfClients(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	n := 0
+	for issuer, good := range map[string]bool{
+		"https://issuer.example": true, "https://issuer.example:8443/tenant/v2.0": true, "http://127.0.0.1:9/tenant": true, "http://localhost:9": true,
+		"i": false, "issuer.example": false, ":": false, "https://": false, "https:///x": false, "http://issuer.example": false, "http://169.254.169.254/latest": false,
+		"ftp://issuer.example": false, "file:///etc/passwd": false, "https://u:p@issuer.example": false, "https://issuer.example?x=1": false, "https://issuer.example?": false,
+		"https://issuer.example#x": false, "https://issuer.example/" + strings.Repeat("x", 1024): false,
+	} {
+		_, err := s.svc.CreateClient(s.ctx, operator, s.fjord, directory.NewClient{ClientID: fmt.Sprint("c", n), Federated: &directory.Federated{Issuer: issuer, Audience: "a", Subject: "s"}})
+		n++
+		if good && err != nil {
+			t.Errorf("%s: %v", issuer, err)
+		}
+		if !good {
+			wantKind(t, err, directory.Invalid)
+		}
+	}
+}
+
+func TestMaxClients(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	create := func(by directory.Actor, tenant directory.ID, id string) error {
+		secret := directory.NewToken{Hash: secretHash(tenant.String() + id), Hint: "hint"}
+		_, err := s.svc.CreateClient(s.ctx, by, tenant, directory.NewClient{ClientID: id, Secret: &secret})
+		return err
+	}
+	for i := range directory.MaxClients {
+		if err := create(operator, s.fjord, fmt.Sprint("c", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.unchanged(func() {
+		for _, by := range []directory.Actor{operator, s.partner()} {
+			wantKind(t, create(by, s.fjord, "more"), directory.Conflict)
+		}
+	})
+	if err := create(operator, s.harbor, "c0"); err != nil {
+		t.Errorf("another tenant: %v", err)
+	}
+	if err := s.svc.RevokeClient(s.ctx, operator, s.fjord, "c0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(operator, s.fjord, "more"); err != nil {
+		t.Errorf("after one was revoked: %v", err)
+	}
 }
 
 func TestTouchToken(t *testing.T) {
@@ -220,6 +282,44 @@ func TestTouchToken(t *testing.T) {
 	got = view(s.world, func(sn *directory.Snapshot) (*directory.Token, error) { return sn.Token(s.fjord, token.ID) })
 	if got.LastUsedFrom != "192.0.2.2" {
 		t.Errorf("token: %+v", got)
+	}
+}
+
+func TestUseOfAClient(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	secret := newToken("client-secret")
+	for _, id := range []string{"entra", "idle"} {
+		must(s.svc.CreateClient(s.ctx, operator, s.fjord, directory.NewClient{ClientID: id, Secret: &secret}))
+	}
+	issue := func(text string) *directory.Token {
+		t.Helper()
+		return must(s.svc.IssueAccessToken(s.ctx, s.fjord, "entra", secretHash(text), "hint"))
+	}
+	client := func(id string) *directory.Client {
+		t.Helper()
+		return view(s.world, func(sn *directory.Snapshot) (*directory.Client, error) { return sn.Client(s.fjord, id) })
+	}
+	first, second := issue("access-one"), issue("access-two")
+	if c := client("entra"); !c.LastUsed.IsZero() || c.LastUsedFrom != "" {
+		t.Errorf("a client whose tokens were not used: %+v", c)
+	}
+	used := s.clock.Now().Add(2 * time.Minute).Truncate(time.Minute)
+	s.clock.Advance(2 * time.Minute)
+	if err := s.svc.TouchToken(s.ctx, s.fjord, second.ID, "192.0.2.2"); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.Advance(-time.Minute)
+	if err := s.svc.TouchToken(s.ctx, s.fjord, first.ID, "192.0.2.1"); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.Advance(2 * time.Hour)
+	issue("access-three") // it clears the others away
+	if c := client("entra"); !c.LastUsed.Equal(used) || c.LastUsedFrom != "192.0.2.2" {
+		t.Errorf("client: %+v, want the newest use at %v", c, used)
+	}
+	if c := client("idle"); !c.LastUsed.IsZero() || c.LastUsedFrom != "" {
+		t.Errorf("the other client: %+v", c)
 	}
 }
 

@@ -88,6 +88,14 @@ type SignIn struct {
 	PasswordURL string `json:"passwordUrl,omitempty"` // https: where people change their password; empty: Microsoft's
 }
 
+// ClientID is where a tenant keeps the client id of the application that a credential is of.
+func (t *Tenant) ClientID(credential string) *string {
+	if credential == SignInCredential {
+		return &t.SignIn.ClientID
+	}
+	return &t.Graph.ClientID
+}
+
 // Credential is what an application of a tenant proves itself with. The secret is sealed before it
 // reaches the directory; what a Sealed text means is not known here.
 type Credential struct {
@@ -128,7 +136,7 @@ type Account struct {
 	Email                string
 	Language             string
 	Locale               string
-	DefaultEnvironmentID ID
+	DefaultEnvironmentID ID     // the one that was chosen; zero: none. See Snapshot.DefaultEnvironment
 	TenantID             ID     // the directory that owns it; zero: an internal user
 	UserID               ID     // the SCIM user that it is linked to; zero: none at present
 	Epoch                uint64 // raised whenever sessions end; a session of an older epoch is void
@@ -180,6 +188,9 @@ type Group struct {
 	Modified    time.Time
 	Schemas     []byte
 	Attributes  []byte
+
+	// Alone says that the group is certainly a member of no group, so that nobody has to look; false says nothing.
+	Alone bool
 }
 
 // MemberKind tells what a member of a group is.
@@ -251,6 +262,10 @@ type Client struct {
 	TokenLife time.Duration  `json:"tokenLife"`           // of the access tokens, 1 to 6 hours
 	Created   time.Time      `json:"created"`
 	Revoked   time.Time      `json:"revoked,omitzero"`
+
+	// When and from where its access tokens were used last: here too, since those are cleared away when they have ended.
+	LastUsed     time.Time `json:"lastUsed,omitzero"` // to the minute
+	LastUsedFrom string    `json:"lastUsedFrom,omitempty"`
 }
 
 // ClientSecret is one secret of a Client.
@@ -290,6 +305,8 @@ type Actor struct {
 	ID        string `json:"id,omitempty"`        // token id, account id, operating-system user
 	RunID     ID     `json:"runId,omitzero"`      // of the pull that made the change
 	RequestID string `json:"requestId,omitempty"` // of the request that carried the change
+	Method    string `json:"method,omitempty"`    // HTTP method of that request, of the SCIM channel
+	Answer    int    `json:"answer,omitempty"`    // HTTP status that it is answered with once it is carried out; zero: not known
 	Address   string `json:"address,omitempty"`   // of the caller
 
 	Reach *Reach `json:"-"` // of a partner and an environment administrator; nil: nothing
@@ -298,8 +315,10 @@ type Actor struct {
 // Reach is what the roles of an actor are about: a partner the tenants of its organizations, an
 // environment administrator its environments.
 type Reach struct {
+	SetupLink     [32]byte `json:"-"` // of whoever came by a setup link: its SHA-256. It opens what setup.go says, while it lives
 	Organizations []ID
 	Environments  []ID
+	Scopes        []string `json:"-"` // of an API token, of any role, which gives no more than these; nil: not bound to any
 }
 
 // Change is one property that a change modified: Entra's "modified properties".
@@ -314,7 +333,8 @@ type AccessEffect struct {
 	EnvironmentID ID     `json:"environmentId"`
 	AccountID     ID     `json:"accountId"`
 	UserID        ID     `json:"userId,omitzero"`
-	Effect        string `json:"effect"` // granted, reactivated, deactivated
+	Effect        string `json:"effect"`                  // granted, reactivated, deactivated; in an event also updated
+	Sessions      int    `json:"sessionsEnded,omitempty"` // of the account, counted once for all of its accesses
 }
 
 // Effects of a change on an access.
@@ -322,6 +342,7 @@ const (
 	Granted     = "granted"
 	Reactivated = "reactivated"
 	Deactivated = "deactivated"
+	Updated     = "updated" // menus or names were set by hand
 )
 
 // Status of a provisioning-log event, in Entra's words.
@@ -361,19 +382,22 @@ type LogEvent struct {
 	ExternalID string         `json:"externalId,omitempty"`
 	Status     Status         `json:"status"`
 	Detail     string         `json:"detail,omitempty"` // the error that the client got
+	Answer     int            `json:"answer,omitempty"` // HTTP status of that error, of the SCIM channel: Actor has that of a success
 	Reason     string         `json:"reason,omitempty"` // of a change that a pull made
 	Changes    []Change       `json:"changes,omitempty"`
 	Warnings   []string       `json:"warnings,omitempty"`
 	Accesses   []AccessEffect `json:"accesses,omitempty"`
 	Sessions   int            `json:"sessionsEnded,omitempty"`
+
+	EnvironmentID ID `json:"environmentId,omitzero"` // where an access was set by hand, or a default environment: changes are of that access
 }
 
 // OutboxEvent is one change as others are told of it, in the order of commit.
 type OutboxEvent struct {
 	Sequence  uint64         `json:"sequence"`
 	Time      time.Time      `json:"time"`
-	Type      string         `json:"type"` // user.created, user.updated, user.deleted, group.created, group.updated, group.deleted, access.derived
-	TenantID  ID             `json:"tenantId"`
+	Type      string         `json:"type"`     // user.created, user.updated, user.deleted, group.created, group.updated, group.deleted, access.derived, access.updated
+	TenantID  ID             `json:"tenantId"` // zero: the person belongs to no directory
 	UserID    ID             `json:"userId,omitzero"`
 	AccountID ID             `json:"accountId,omitzero"`
 	GroupID   ID             `json:"groupId,omitzero"`
@@ -382,7 +406,26 @@ type OutboxEvent struct {
 	Added     []ID           `json:"membersAdded,omitempty"`
 	Removed   []ID           `json:"membersRemoved,omitempty"`
 	Accesses  []AccessEffect `json:"accesses,omitempty"`
+
+	// What follows is said of SCIM resources, and since they are told as security event tokens: an earlier event has none of it.
+
+	Method     UpdateMethod `json:"method,omitempty"`          // of user.updated and group.updated
+	Attributes []string     `json:"attributes,omitempty"`      // that came, changed or went, by their names in the resource; never their values
+	Version    uint64       `json:"resourceVersion,omitempty"` // of the resource after the change; zero: it is gone
+	ExternalID string       `json:"externalId,omitempty"`      // of the resource
+	Switched   bool         `json:"switched,omitempty"`        // Active is not what it was before
+	First      uint64       `json:"first,omitempty"`           // the first event of the same transaction; zero: this is it
 }
+
+// UpdateMethod is how a SCIM resource was changed.
+type UpdateMethod string
+
+// The ways to change a resource. An event of an earlier version says none.
+const (
+	UpdatePut   UpdateMethod = "put"   // as a whole
+	UpdatePatch UpdateMethod = "patch" // in parts; a pull does nothing else
+	UpdateNone  UpdateMethod = "none"  // not at all: accesses or what only a directory knows changed
+)
 
 // AuditEntry is one administrative act. Each entry carries the hash of the one before it, so that
 // a changed, missing or reordered entry is found by VerifyAudit.

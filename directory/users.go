@@ -37,22 +37,10 @@ func (in *UserInput) check() error {
 //
 // Errors: Invalid; NotFound for the tenant; Exists when the tenant has a user of that userName, or
 // when the e-mail is that of an internal account that the tenant may not adopt.
-func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserInput) (*User, error) {
-	if err := in.check(); err != nil {
-		return nil, err
-	}
-	var u *User
-	err := s.update(ctx, by, func(c *change) (err error) {
-		if err := c.hasTenant(tenant); err != nil {
-			return err
-		}
-		if u, err = c.provision(tenant, in, objectID(in.ExternalID)); err != nil {
-			return err
-		}
-		if err := c.log(userEvent(ActionCreate, u, in.Changes, in.Warnings)); err != nil {
-			return err
-		}
-		return c.publish(OutboxEvent{Type: "user.created", TenantID: tenant, UserID: u.ID, AccountID: u.AccountID, Active: &u.Active})
+func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserInput) (u *User, err error) {
+	err = s.Together(ctx, func(b *Batch) (err error) {
+		u, err = b.CreateUser(by, tenant, ID{}, in)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -60,10 +48,30 @@ func (s *Service) CreateUser(ctx context.Context, by Actor, tenant ID, in UserIn
 	return u, nil
 }
 
-// provision writes a new user and what follows from it, but for the log line and the event. object
-// is the person's object id, zero where it is not known.
-func (c *change) provision(tenant ID, in UserInput, object ID) (*User, error) {
-	u := &User{TenantID: tenant, ID: c.s.newID(), ObjectID: object, Profile: in.Profile,
+func (c *change) createUser(tenant, id ID, in UserInput) (*User, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	if err := c.hasTenant(tenant); err != nil {
+		return nil, err
+	}
+	u, err := c.provision(tenant, id, in, objectID(in.ExternalID))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.log(userEvent(ActionCreate, u, in.Changes, in.Warnings)); err != nil {
+		return nil, err
+	}
+	return u, c.publishUser("user.created", nil, u, "", in.Changes)
+}
+
+// provision writes a new user and what follows from it, but for the log line and the event. A zero
+// id makes a new one; object is the person's object id, zero where it is not known.
+func (c *change) provision(tenant, id ID, in UserInput, object ID) (*User, error) {
+	if id.IsZero() {
+		id = c.s.newID()
+	}
+	u := &User{TenantID: tenant, ID: id, ObjectID: object, Profile: in.Profile,
 		Version: 1, Created: c.now, Modified: c.now, Schemas: in.Schemas, Attributes: in.Attributes}
 	if err := c.insert(tableUserName, textKey(tenant, c.fold(u.UserName)), u.ID[:], userNameTaken(u.UserName)); err != nil {
 		return nil, err
@@ -307,48 +315,51 @@ func (c *change) userRows(u *User) (rows []row) {
 // inside of the transaction and may refuse with an error. What fn returns is compared with what
 // is kept: without a difference nothing is written, and version and modified stay. A user whom a pull
 // made inactive and of whom push says the same is inactive by push from then on.
-func (s *Service) UpdateUser(ctx context.Context, by Actor, tenant, id ID, fn func(*User) (UserInput, error)) (*User, error) {
-	var u *User
-	err := s.update(ctx, by, func(c *change) error {
-		before, err := c.User(tenant, id)
-		if err != nil {
-			return err
-		}
-		// fn gets its own: what it changes in place would go unnoticed, and what the store lends
-		// ends with the next write.
-		before.Schemas, before.Attributes = bytes.Clone(before.Schemas), bytes.Clone(before.Attributes)
-		given := *before
-		given.Emails = slices.Clone(before.Emails)
-		in, err := fn(&given)
-		if err != nil {
-			return err
-		}
-		if err := in.check(); err != nil {
-			return err
-		}
-		after := *before
-		after.Profile, after.Schemas, after.Attributes = in.Profile, in.Schemas, in.Attributes
-		if object := objectID(in.ExternalID); !object.IsZero() {
-			after.ObjectID = object
-		}
-		u = &after
-		if in.SaysActive && !before.Active && !after.Active {
-			if err := c.keepInactive(u); err != nil {
-				return err
-			}
-		}
-		if bytes.Equal(before.Attributes, after.Attributes) && bytes.Equal(before.Schemas, after.Schemas) && before.Profile.equal(&after.Profile) {
-			if len(in.Warnings) > 0 {
-				return c.log(userEvent(ActionUpdate, u, nil, in.Warnings))
-			}
-			return nil
-		}
-		return c.replaceUser(before, &after, in)
+func (s *Service) UpdateUser(ctx context.Context, by Actor, tenant, id ID, fn func(*User) (UserInput, error)) (u *User, err error) {
+	err = s.Together(ctx, func(b *Batch) (err error) {
+		u, err = b.UpdateUser(by, tenant, id, fn)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return u, nil
+}
+
+func (c *change) updateUser(tenant, id ID, fn func(*User) (UserInput, error)) (*User, error) {
+	before, err := c.User(tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	// fn gets its own: what it changes in place would go unnoticed, and what the store lends
+	// ends with the next write.
+	before.Schemas, before.Attributes = bytes.Clone(before.Schemas), bytes.Clone(before.Attributes)
+	given := *before
+	given.Emails = slices.Clone(before.Emails)
+	in, err := fn(&given)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	after := *before
+	after.Profile, after.Schemas, after.Attributes = in.Profile, in.Schemas, in.Attributes
+	if object := objectID(in.ExternalID); !object.IsZero() {
+		after.ObjectID = object
+	}
+	if in.SaysActive && !before.Active && !after.Active {
+		if err := c.keepInactive(&after); err != nil {
+			return nil, err
+		}
+	}
+	if before.same(&after) {
+		if len(in.Warnings) > 0 {
+			return &after, c.log(userEvent(ActionUpdate, &after, nil, in.Warnings))
+		}
+		return &after, nil
+	}
+	return &after, c.replaceUser(before, &after, in)
 }
 
 func (c *change) replaceUser(before, after *User, in UserInput) error {
@@ -368,7 +379,7 @@ func (c *change) replaceUser(before, after *User, in UserInput) error {
 	if err := c.log(userEvent(action, after, in.Changes, in.Warnings)); err != nil {
 		return err
 	}
-	return c.publish(OutboxEvent{Type: "user.updated", TenantID: after.TenantID, UserID: after.ID, AccountID: after.AccountID, Active: &after.Active})
+	return c.publishUser("user.updated", before, after, c.updateMethod(), in.Changes)
 }
 
 // rewriteUser writes a changed user, all but its row by name, and what follows from the change.
@@ -444,6 +455,11 @@ func (c *change) replaceProfile(before, after *User) (Action, error) {
 	return ActionDisable, c.deriveUser(account, after)
 }
 
+// same reports whether two states of a user are the same resource: then nothing is written, and the version stays.
+func (u *User) same(other *User) bool {
+	return bytes.Equal(u.Attributes, other.Attributes) && bytes.Equal(u.Schemas, other.Schemas) && u.Profile.equal(&other.Profile)
+}
+
 func (p *Profile) equal(other *Profile) bool {
 	return p.describes(other) && p.ExternalID == other.ExternalID && p.Active == other.Active && slices.Equal(p.Emails, other.Emails)
 }
@@ -458,60 +474,62 @@ func (p *Profile) describes(other *Profile) bool {
 // leaves its groups, every access of it is inactive and its sessions end. The account stays and
 // is found again when the same person is provisioned.
 func (s *Service) DeleteUser(ctx context.Context, by Actor, tenant, id ID, check func(*User) error) error {
-	return s.update(ctx, by, func(c *change) error {
-		u, err := c.User(tenant, id)
-		if err != nil {
+	return s.Together(ctx, func(b *Batch) error { return b.DeleteUser(by, tenant, id, check) })
+}
+
+func (c *change) deleteUser(tenant, id ID, check func(*User) error) error {
+	u, err := c.User(tenant, id)
+	if err != nil {
+		return err
+	}
+	if check != nil {
+		if err := check(u); err != nil {
 			return err
 		}
-		if check != nil {
-			if err := check(u); err != nil {
-				return err
-			}
-		}
-		groups, err := c.GroupsOf(tenant, id)
-		if err != nil {
+	}
+	groups, err := c.GroupsOf(tenant, id)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if err := c.leave(tenant, g, id); err != nil {
 			return err
 		}
-		for _, g := range groups {
-			if err := c.leave(tenant, g, id); err != nil {
-				return err
-			}
-			if err := c.touchGroup(tenant, g); err != nil {
-				return err
-			}
-		}
-		if err := c.forgetPull(tenant, id); err != nil {
+		if err := c.touchGroup(tenant, g); err != nil {
 			return err
 		}
-		if err := c.indexUser(u, nil); err != nil {
-			return err
-		}
-		if err := c.delete(row{table: tableUserName, key: textKey(tenant, c.fold(u.UserName))}, row{table: tableUsers, key: key(tenant, id)}); err != nil {
-			return err
-		}
-		account, err := c.Account(u.AccountID)
-		if err != nil {
-			return err
-		}
-		account.UserID = ID{}
-		if err := c.deriveUser(account, nil); err != nil {
-			return err
-		}
-		if err := c.endSessions(account, EndedDeactivated); err != nil {
-			return err
-		}
-		if err := c.dropRoles(account.ID); err != nil {
-			return err
-		}
-		if err := c.remember(account, u); err != nil {
-			return err
-		}
-		if err := c.log(userEvent(ActionDelete, u, nil, nil)); err != nil {
-			return err
-		}
-		inactive := false
-		return c.publish(OutboxEvent{Type: "user.deleted", TenantID: tenant, UserID: id, AccountID: u.AccountID, Active: &inactive})
-	})
+	}
+	if err := c.forgetPull(tenant, id); err != nil {
+		return err
+	}
+	if err := c.indexUser(u, nil); err != nil {
+		return err
+	}
+	if err := c.delete(row{table: tableUserName, key: textKey(tenant, c.fold(u.UserName))}, row{table: tableUsers, key: key(tenant, id)}); err != nil {
+		return err
+	}
+	account, err := c.Account(u.AccountID)
+	if err != nil {
+		return err
+	}
+	account.UserID = ID{}
+	if err := c.deriveUser(account, nil); err != nil {
+		return err
+	}
+	if err := c.endSessions(account, EndedDeactivated); err != nil {
+		return err
+	}
+	if err := c.dropRoles(account.ID); err != nil {
+		return err
+	}
+	if err := c.remember(account, u); err != nil {
+		return err
+	}
+	if err := c.log(userEvent(ActionDelete, u, nil, nil)); err != nil {
+		return err
+	}
+	inactive := false
+	return c.publish(OutboxEvent{Type: "user.deleted", TenantID: tenant, UserID: id, AccountID: u.AccountID, Active: &inactive, ExternalID: u.ExternalID})
 }
 
 // remember keeps by what a person is found again who is provisioned anew.

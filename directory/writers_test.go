@@ -197,6 +197,25 @@ var writers = map[string]writer{
 			lose: func(l *leaver) error { return l.svc.DeleteGroup(l.ctx, push, l.fjord, l.pilots.ID, nil) },
 			back: func(l *leaver) { l.createGroup(l.fjord, "Pilots", l.pilotsID, l.ada.ID) }},
 	),
+	"Together": ways(
+		way{name: "she is disabled between other changes", reason: directory.EndedDeactivated, back: (*leaver).activate,
+			lose: func(l *leaver) error {
+				return l.together(func(b *directory.Batch) error {
+					if _, err := b.CreateUser(push, l.fjord, directory.ID{}, userInput(person("bo", 2))); err != nil {
+						return err
+					}
+					_, err := b.UpdateUser(push, l.fjord, l.ada.ID, func(u *directory.User) (directory.UserInput, error) {
+						u.Active = false
+						return userInput(u.Profile), nil
+					})
+					if err != nil {
+						return err
+					}
+					_, err = b.CreateGroup(push, l.fjord, directory.ID{}, groupInput("Deck", ""), nil)
+					return err
+				})
+			}},
+	),
 	"SetIntegration": ways(
 		way{name: "off", reason: directory.EndedDeactivated,
 			lose: func(l *leaver) error { return l.integrateAs(directory.IntegrationInput{Enabled: new(false)}) },
@@ -369,25 +388,46 @@ var writers = map[string]writer{
 	"SetAdministrator":   never("the access stays; CheckSession tells the role anew at each request: TestPrincipalIsOfTheMoment"),
 	"CreateOperator":     never("it gives a role"),
 	"CreateLink":         never("it ends other links, which are no sessions"),
+	"CreateSetupLink":    never("it ends another setup link, which is no session"),
+	"RevokeSetupLink":    never("it ends a setup link, which is no session"),
+	"TestedConnection":   never("it writes down that something was tried"),
 	"SetTOTP":            never("a second factor is asked for at sign-in"),
 	"UseTOTP":            never("it spends a code"),
 	"ResealTOTP":         never("the second factor stays the same, sealed with another key"),
 	"UseState":           never("it spends the state of a sign-in that has no session yet"),
 	"ForgetSubject":      never("the subject is set anew by the next sign-in of the same object id"),
 	"SetSigningKeys":     never("it is about the assertions that are made of a session, which live for a minute"),
+	"SetAccess": ways(way{name: "the last access of an internal user goes", setup: (*leaver).beInternal, reason: directory.EndedDeactivated,
+		lose: func(l *leaver) error {
+			_, err := l.svc.SetAccess(l.ctx, administrator(l.test), l.test, l.account, directory.AccessInput{Active: new(false)})
+			return err
+		}, back: func(l *leaver) {
+			must2(l.svc.AddInternal(l.ctx, administrator(l.test), l.test, directory.NewAccess{Email: "bo@fjord.example", Name: "Bo"}))
+		}}),
+	"AddInternal": never("it gives an access"),
+	"SetAccount":  never("what an internal user is called, and where somebody lands; who is signed in stays the same person"),
+	"SetMenus":    never("what an environment has to choose from"),
 
 	"CreateToken": never(ofClients), "RotateToken": never(ofClients), "RevokeToken": never(ofClients), "TouchToken": never(ofClients),
 	"CreateClient": never(ofClients), "RotateClient": never(ofClients), "RevokeClient": never(ofClients), "IssueAccessToken": never(ofClients),
+	"CreateAPIToken": never(ofPrograms), "RotateAPIToken": never(ofPrograms), "RevokeAPIToken": never(ofPrograms), "TouchAPIToken": never(ofPrograms), "KeepAnswer": never(ofPrograms),
 	"SetCredential": never(ofApplications), "RemoveCredential": never(ofApplications), "ResealCredentials": never(ofApplications),
 	"SaveRun": never(ofRuns), "SaveItems": never(ofRuns), "UpdatePullState": never(ofRuns), "AllowRun": never(ofRuns), "DiscardRun": never(ofRuns), "PruneRuns": never(ofRuns),
-	"Audit": never("a line of the audit"), "LogFailure": never("a line of the log"),
+	"CreateWebhook": never(ofWebhooks), "SetWebhook": never(ofWebhooks), "PauseWebhook": never(ofWebhooks), "ResumeWebhook": never(ofWebhooks), "RotateWebhook": never(ofWebhooks),
+	"RemoveWebhook": never(ofWebhooks), "DisableWebhook": never(ofWebhooks), "ResealWebhooks": never(ofWebhooks), "TestWebhook": never(ofWebhooks), "Redeliver": never(ofWebhooks),
+	"RedeliverDead": never(ofWebhooks), "AdmitDeliveries": never(ofWebhooks), "SettleDelivery": never(ofWebhooks), "SettleDeliveries": never(ofWebhooks), "PruneDeliveries": never(ofWebhooks),
+	"NewID": never(readsOnly), "BuildIndexes": never("it writes what follows from what is there"),
+	"CursorKey": never("it keeps a key of the store, of which no session depends"),
+	"Audit":     never("a line of the audit"), "LogFailure": never("a line of the log"),
 	"View": never(readsOnly), "VerifyAudit": never(readsOnly), "CheckSession": never(readsOnly), "Watch": never(readsOnly),
-	"Fold": never(readsOnly), "Ready": never(readsOnly), "SessionsEnded": never(readsOnly), "SessionNow": never(readsOnly),
+	"Fold": never(readsOnly), "Ready": never(readsOnly), "SessionsEnded": never(readsOnly), "SessionNow": never(readsOnly), "Published": never(readsOnly),
 }
 
 const (
 	ofClients      = "it opens or closes the SCIM endpoint, which knows no sessions"
+	ofPrograms     = "it opens or closes the JSON API for a program, which has no session"
 	ofApplications = "what this server proves itself with: who is signed in has been proven already"
+	ofWebhooks     = "it is about telling others of events: nobody signs in with that"
 	ofRuns         = "a record of the pull; what a run does to people is Repair"
 	readsOnly      = "it only reads"
 )

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -252,18 +253,21 @@ func TestPrinter(t *testing.T) {
 		t.Errorf("plain: %q", got)
 	}
 	b.Reset()
-	p = NewPrinter(&b, true)
-	p.every = 20 * time.Millisecond
-	p.Print(Progress{Stage: "users", Done: 0, Total: 3})
-	if b.Len() != 0 {
-		t.Errorf("too early: %q", b.String())
-	}
-	time.Sleep(p.every)
-	p.Print(Progress{Stage: "users", Done: 1, Total: 3})
-	p.Close()
-	if !strings.Contains(b.String(), "1 / 3") || !strings.HasSuffix(b.String(), "\n") {
-		t.Errorf("unfinished: %q", b.String())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPrinter(&b, true)
+		p.Print(Progress{Stage: "users", Done: 0, Total: 3})
+		time.Sleep(p.every - time.Nanosecond)
+		p.Print(Progress{Stage: "users", Done: 0, Total: 3})
+		if b.Len() != 0 {
+			t.Errorf("too early: %q", b.String())
+		}
+		time.Sleep(time.Nanosecond)
+		p.Print(Progress{Stage: "users", Done: 1, Total: 3})
+		p.Close()
+		if !strings.Contains(b.String(), "1 / 3") || !strings.HasSuffix(b.String(), "\n") {
+			t.Errorf("unfinished: %q", b.String())
+		}
+	})
 }
 
 func TestMeter(t *testing.T) {

@@ -21,7 +21,6 @@ import (
 const (
 	graphAppID       = "00000003-0000-0000-c000-000000000000" // Microsoft Graph, in every tenant
 	assertionType    = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-	maxTokenRequest  = 1 << 20 // bytes
 	openIDConfigPath = "/v2.0/.well-known/openid-configuration"
 	grantClient      = "client_credentials"
 	grantCode        = "authorization_code"
@@ -40,7 +39,6 @@ type tokenService struct {
 type accessToken struct {
 	app     *App
 	roles   []string
-	issued  time.Time
 	expires time.Time
 	revoked time.Time // zero while it is good
 }
@@ -269,7 +267,7 @@ func (s *tokenService) issue(app *App, claims string) (value string, seconds int
 // issueFor makes a token. It looks like any other JWT, but is opaque to all but Graph, as Microsoft says that it is.
 func (s *tokenService) issueFor(app *App, roles []string, more map[string]any) (value string, seconds int, err error) {
 	now := s.g.o.Now()
-	t := &accessToken{app: app, roles: roles, issued: now, expires: now.Add(s.g.o.TokenLife)}
+	t := &accessToken{app: app, roles: roles, expires: now.Add(s.g.o.TokenLife)}
 	body := map[string]any{
 		"aud": s.g.origin, "iss": s.g.origin + "/" + s.g.tenant.ID() + "/", "tid": s.g.tenant.ID(), "appid": app.id,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": t.expires.Unix(), "uti": s.g.newID(), "ver": "1.0",

@@ -103,10 +103,17 @@ func (s *Sender) send(ctx context.Context, to, subject, text, html string) error
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case limited.Err() != nil:
+	case late(limited):
 		return &Error{Step: "the mail server did not answer in time"}
 	}
 	return describe(err)
+}
+
+// late reports whether the time limit of ctx has passed. On a machine that stood still, the connection may end by its own limit
+// before ctx does.
+func late(ctx context.Context) bool {
+	limit, _ := ctx.Deadline()
+	return ctx.Err() != nil || !time.Now().Before(limit)
 }
 
 // client makes a client for one mail, whose connection ends with ctx.

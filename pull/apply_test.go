@@ -499,6 +499,57 @@ func TestMoveWithinAnotherEnvironment(t *testing.T) {
 	w.access(2, false)
 }
 
+// Where the person keeps the access to the environment that is pulled, the other one decides, whatever time it takes;
+// unless nobody pulls it.
+func TestMoveWithinAnotherEnvironmentAlone(t *testing.T) {
+	for name, test := range map[string]struct {
+		nested, pulled, group bool // the other one counts nested groups, is pulled; the person is within the group that it leaves
+		keeps                 bool
+	}{
+		"pulled":                             {pulled: true, keeps: true},
+		"not pulled":                         {},
+		"counts nested groups, not pulled":   {nested: true, keeps: true},
+		"counts nested groups, within":       {nested: true, group: true, keeps: true},
+		"counts no nested groups, is pulled": {pulled: true, group: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			for n, name := range []string{"Support", "Consultants", "Within Sales"} {
+				w.dir.SetGroup(pulltest.GroupID(n+2), name)
+			}
+			w.dir.Nest(pulltest.GroupID(1), pulltest.GroupID(4))
+			w.people(1, 1, 5)
+			w.people(2, 1, 1)
+			w.people(3, 6, 6)
+			w.integrate(w.env, directory.IntegrationInput{Groups: groupIDs(1, 2)})
+			other := w.newEnv("Other", w.tenant, 1, 3)
+			w.integrate(other, directory.IntegrationInput{Transitive: &test.nested})
+			w.settle()
+			w.settleEnv(other)
+			w.integrate(other, directory.IntegrationInput{Periodic: &test.pulled})
+			w.leave(1, 1, 1)
+			if test.group {
+				w.people(4, 1, 1)
+			} else {
+				w.people(3, 1, 1)
+			}
+			for range 3 {
+				w.is(w.sync(), directory.RunComplete)
+				w.advance(10 * time.Minute)
+			}
+			w.access(1, true)
+			if has := w.hasAccess(1, other); has != test.keeps {
+				t.Errorf("access to the other environment: %v, want %v", has, test.keeps)
+			}
+			if run := w.settleEnv(other); w.hasAccess(1, other) != (test.nested || !test.group) {
+				t.Errorf("after its own run: %v\n%s", w.hasAccess(1, other), w.show(run))
+			}
+			w.is(w.sync(), directory.RunComplete)
+			w.nothingToDo()
+		})
+	}
+}
+
 func (w *world) history(env directory.ID) (all []*directory.Run) {
 	w.Helper()
 	return view(w, func(sn *directory.Snapshot) ([]*directory.Run, error) {
@@ -539,5 +590,43 @@ func TestManyAtOnce(t *testing.T) {
 	w.nothingToDo()
 	if w.activeAccesses(w.env) != 15 {
 		t.Errorf("%d accesses", w.activeAccesses(w.env))
+	}
+}
+
+// A person who goes from a group to one within it keeps the access to a second environment that counts nested groups,
+// however often the first one is pulled before it: the lists show that the person belongs there.
+func TestMoveIntoANestedGroup(t *testing.T) {
+	w := newWorld(t)
+	w.dir.SetGroup(pulltest.GroupID(2), "Within Sales")
+	w.dir.Nest(pulltest.GroupID(1), pulltest.GroupID(2))
+	w.people(1, 1, 5)
+	second := w.newEnv("Second", w.tenant, 1)
+	for _, env := range []directory.ID{w.env, second} {
+		w.integrate(env, directory.IntegrationInput{Transitive: new(true)})
+		w.settleEnv(env)
+	}
+	w.leave(1, 1, 1)
+	w.people(2, 1, 1)
+	pulls := func(env directory.ID, direct bool) {
+		t.Helper()
+		for range 3 {
+			w.is(w.syncEnv(env), directory.RunComplete)
+			w.advance(10 * time.Minute)
+			if !w.hasAccess(1, w.env) || !w.hasAccess(1, second) {
+				t.Error("an access is gone")
+			}
+		}
+		if in := view(w, func(sn *directory.Snapshot) (bool, error) { return sn.IsMember(w.tenant, w.groupOf(1), w.userOf(1).ID) }); in != direct {
+			t.Errorf("a direct member: %v", in)
+		}
+	}
+	pulls(w.env, true)
+	pulls(second, false)
+	w.nothingToDo()
+	w.leave(2, 1, 1)
+	w.is(w.sync(), directory.RunComplete)
+	w.is(w.syncEnv(second), directory.RunComplete)
+	if w.hasAccess(1, w.env) || w.hasAccess(1, second) {
+		t.Error("a leaver keeps an access")
 	}
 }

@@ -24,12 +24,13 @@ const (
 
 // verdict is the outcome of the checks.
 type verdict struct {
-	reasons  []string // why something is held back; none: nothing is
-	all      bool     // everything is held back, not only what takes an access away
-	stopped  []int    // groups that nobody leaves
-	hash     string   // of what is held back
-	approved bool     // a person has allowed exactly this plan
-	looked   bool     // the settings of now are those of a plan that was applied, or had nothing to apply
+	reasons  []string            // why something is held back; none: nothing is
+	findings []directory.Finding // the same in figures, one for each reason
+	all      bool                // everything is held back, not only what takes an access away
+	stopped  []int               // groups that nobody leaves
+	hash     string              // of what is held back
+	approved bool                // a person has allowed exactly this plan
+	looked   bool                // the settings of now are those of a plan that was applied, or had nothing to apply
 }
 
 // facts are what the checks know besides the plan.
@@ -37,7 +38,7 @@ type facts struct {
 	env      *directory.Environment
 	state    *directory.PullState
 	settings string                           // fingerprint of now
-	active   map[directory.ID]int64           // accesses that are active, by environment
+	active   map[directory.ID]int64           // external users with active access, by environment
 	recent   map[directory.ID]int             // deactivations of pulls in the last 24 hours, by environment
 	stops    map[directory.ID]directory.Stops // figures, by environment
 	names    map[directory.ID]string          // of environments
@@ -55,17 +56,21 @@ func (p *plan) check(f *facts) (v verdict) {
 		return v
 	}
 	if changed != "" {
-		v.hold(true, "%s: look at the plan before it is applied", changed)
+		f := directory.Finding{Kind: directory.FindingChanged, Detail: strings.TrimPrefix(changed, changedSince)}
+		if changed == firstPlan {
+			f = directory.Finding{Kind: directory.FindingFirst}
+		}
+		v.hold(f, true, "%s: look at the plan before it is applied", changed)
 	}
 	if f.restore {
-		v.hold(true, "brings back what push took away")
+		v.hold(directory.Finding{Kind: directory.FindingRestore}, true, "brings back what push took away")
 	}
 	p.checkAccesses(&v, f)
 	p.checkGroups(&v, f)
 	p.checkGrowth(&v)
 	v.all = v.all || len(v.reasons) > 0 && f.env.Integration.Hold
 	if !slices.ContainsFunc(p.entries, func(e *entry) bool { return p.touched(&v, e) }) {
-		p.notes, v.reasons = append(p.notes, v.reasons...), nil // nothing would be held back
+		p.notes, v.reasons, v.findings = append(p.notes, v.reasons...), nil, nil // nothing would be held back
 		return v
 	}
 	v.hash = p.hash(f, &v)
@@ -74,8 +79,8 @@ func (p *plan) check(f *facts) (v verdict) {
 	return v
 }
 
-func (v *verdict) hold(all bool, format string, args ...any) {
-	v.reasons = append(v.reasons, fmt.Sprintf(format, args...))
+func (v *verdict) hold(f directory.Finding, all bool, format string, args ...any) {
+	v.reasons, v.findings = append(v.reasons, fmt.Sprintf(format, args...)), append(v.findings, f)
 	v.all = v.all || all
 }
 
@@ -83,10 +88,12 @@ func (v *verdict) hold(all bool, format string, args ...any) {
 func (p *plan) checkAccesses(v *verdict, f *facts) {
 	for _, env := range sorted(p.affected) {
 		if n, limit := p.affected[env], f.runLimit(env); n > limit {
-			v.hold(false, "would deactivate %d of %d active external users of %s: more than %d", n, f.active[env], f.names[env], limit)
+			v.hold(directory.Finding{Kind: directory.FindingRun, EnvironmentID: env, Count: n, Of: int(f.active[env]), Limit: limit},
+				false, "would deactivate %d of %d active external users of %s: more than %d", n, f.active[env], f.names[env], limit)
 		}
 		if n, limit := p.affected[env]+f.recent[env], f.dayLimit(env); n > limit {
-			v.hold(false, "would bring the deactivations of the last 24 hours in %s to %d: more than %d", f.names[env], n, limit)
+			v.hold(directory.Finding{Kind: directory.FindingDay, EnvironmentID: env, Count: n, Of: int(f.active[env]), Limit: limit},
+				false, "would bring the deactivations of the last 24 hours in %s to %d: more than %d", f.names[env], n, limit)
 		}
 	}
 }
@@ -109,9 +116,11 @@ func (p *plan) checkGroups(v *verdict, f *facts) {
 		limit := atLeast(stops.RunCount, stops.RunPercent, int64(g.before))
 		switch {
 		case g.people == 0 && g.before > 0:
-			v.hold(false, "group %s has no members any more, and had %d; if it is a group with hidden membership, the application needs Member.Read.Hidden", g.label(), g.before)
+			v.hold(directory.Finding{Kind: directory.FindingEmpty, Detail: g.name, Count: g.before, Of: g.before},
+				false, "group %s has no members any more, and had %d; if it is a group with hidden membership, the application needs Member.Read.Hidden", g.label(), g.before)
 		case g.leaves > limit:
-			v.hold(false, "%d of %d people would leave group %s: more than %d", g.leaves, g.before, g.label(), limit)
+			v.hold(directory.Finding{Kind: directory.FindingGroup, Detail: g.name, Count: g.leaves, Of: g.before, Limit: limit},
+				false, "%d of %d people would leave group %s: more than %d", g.leaves, g.before, g.label(), limit)
 		default:
 			continue
 		}
@@ -123,10 +132,12 @@ func (p *plan) checkGroups(v *verdict, f *facts) {
 func (p *plan) checkGrowth(v *verdict) {
 	grown := p.counts.Create + p.counts.Reattach + p.counts.Grant + p.counts.Reactivate
 	if limit := atLeast(suddenCount, growthPercent, p.active); grown > limit {
-		v.hold(true, "%d people would get access beside %d who have it: more than %d; is it the right group?", grown, p.active, limit)
+		v.hold(directory.Finding{Kind: directory.FindingGrowth, Count: grown, Of: int(p.active), Limit: limit},
+			true, "%d people would get access beside %d who have it: more than %d; is it the right group?", grown, p.active, limit)
 	}
 	if limit := atLeast(suddenCount, renamePercent, int64(p.counts.People)); p.renames > limit {
-		v.hold(true, "%d people would get another userName: more than %d; is the userName made from the right property?", p.renames, limit)
+		v.hold(directory.Finding{Kind: directory.FindingNames, Count: p.renames, Of: p.counts.People, Limit: limit},
+			true, "%d people would get another userName: more than %d; is the userName made from the right property?", p.renames, limit)
 	}
 }
 
@@ -211,13 +222,19 @@ func settingsOf(env *directory.Environment, t *directory.Tenant, credential dire
 		ClientID: g.ClientID, Credential: credential.String(), UserName: g.UserName, Groups: groups, Transitive: in.Transitive, Guests: in.Guests}))
 }
 
+// What settingsChanged says, or begins with.
+const (
+	firstPlan    = "this is the first plan of this environment"
+	changedSince = "changed since a plan was last applied: "
+)
+
 // settingsChanged says what is other than when a plan was last applied; empty when nothing is.
 func settingsChanged(state *directory.PullState, now string) string {
 	if state.Settings == now {
 		return ""
 	}
 	if state.Settings == "" {
-		return "this is the first plan of this environment"
+		return firstPlan
 	}
 	var before, after map[string]any
 	if json.Unmarshal([]byte(state.Settings), &before) != nil || json.Unmarshal([]byte(now), &after) != nil {
@@ -233,5 +250,5 @@ func settingsChanged(state *directory.PullState, now string) string {
 			}
 		}
 	}
-	return "changed since a plan was last applied: " + strings.Join(changed, ", ")
+	return changedSince + strings.Join(changed, ", ")
 }

@@ -54,6 +54,7 @@ func TestStopRules(t *testing.T) {
 		}, "would deactivate 11"},
 		{"five percent of many go", 239, directory.Stops{}, func(w *world) { w.leave(1, 1, 11) }, ""},
 		{"more than five percent of many go", 239, directory.Stops{}, func(w *world) { w.leave(1, 1, 12) }, "would deactivate 12 of 239 active external users of Production: more than 11"},
+		{"internal users raise no figure", 30, directory.Stops{}, func(w *world) { w.internals(230); w.leave(1, 1, 12) }, "would deactivate 12 of 30 active external users of Production: more than 10"},
 		{"figures of the environment, at them", 30, directory.Stops{RunCount: 3, RunPercent: 1}, func(w *world) { w.leave(1, 1, 3) }, ""},
 		{"figures of the environment, above them", 30, directory.Stops{RunCount: 3, RunPercent: 1}, func(w *world) { w.leave(1, 1, 4) }, "would deactivate 4"},
 		{"a day's figure that is below that of a run", 30, directory.Stops{DayCount: 2, DayPercent: 1}, func(w *world) { w.leave(1, 1, 3) }, "would bring the deactivations of the last 24 hours in Production to 3: more than 2"},
@@ -97,6 +98,17 @@ func TestStopRules(t *testing.T) {
 			w.is(w.allow(run), directory.RunComplete)
 			w.nothingToDo()
 		})
+	}
+}
+
+// internals gives as many people access by hand.
+func (w *world) internals(n int) {
+	w.Helper()
+	for i := range n {
+		in := directory.NewAccess{Name: fmt.Sprint("Internal ", i), Email: fmt.Sprintf("internal%d@maxedy.example", i)}
+		if _, _, err := w.svc.AddInternal(w.ctx, operator, w.env, in); err != nil {
+			w.Fatalf("%v", err)
+		}
 	}
 }
 
@@ -385,7 +397,13 @@ func TestChangedSettings(t *testing.T) {
 		{"the credential", func(w *world) { w.credential(w.tenant) }, "credential"},
 		{"the directory", graph(func(t *directory.Tenant) { t.DirectoryID = pulltest.ID(9009).String() }), "directory"},
 		{"the application", graph(func(t *directory.Tenant) { t.Graph.ClientID = pulltest.ID(9009).String() }), "application"},
-		{"the cloud", graph(func(t *directory.Tenant) { t.Graph.Cloud = "china" }), "cloud"},
+		{"the cloud", func(w *world) {
+			if err := w.svc.RemoveCredential(w.ctx, operator, w.tenant, pull.CredentialName); err != nil {
+				panic(err)
+			}
+			graph(func(t *directory.Tenant) { t.Graph.Cloud = "china" })(w)
+			w.credential(w.tenant)
+		}, "cloud, credential"},
 		{"the public cloud by its name", graph(func(t *directory.Tenant) { t.Graph.Cloud = "public" }), ""},
 		{"the source of the userName", graph(func(t *directory.Tenant) { t.Graph.UserName = "mail" }), "source of the userName"},
 		{"the tenant", func(w *world) {

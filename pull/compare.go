@@ -261,20 +261,54 @@ func (p *planner) membership(e *entry, u *directory.User, rows []membership, i i
 		entitled = true
 	}
 	for _, row := range rows {
-		switch nested := slices.Contains(through, row.n); {
-		case row.indirect && nested, slices.Contains(direct, row.n) && !row.indirect:
-		case nested && !isIn(rows, row.n, true):
+		nested := slices.Contains(through, row.n)
+		if row.indirect && nested || slices.Contains(direct, row.n) && !row.indirect {
+			continue
+		}
+		if nested {
 			// From direct to nested: the direct membership goes with the next run. Another environment may
 			// have to take it away before, and must not take the access to this one with it.
-		default:
-			e.loses(row)
+			needed, err := p.needed(u, row.n)
+			if err != nil {
+				return false, err
+			}
+			if needed || !isIn(rows, row.n, true) {
+				continue
+			}
 		}
+		e.loses(row)
 	}
 	e.direct, e.through = direct, through
 	if len(kept) > 0 {
 		e.withhold = "in " + strings.Join(kept, ", ") + " by the directory, but push took this person out and has to put it back; an operator may with sync --restore"
 	}
 	return entitled, nil
+}
+
+// needed reports whether another environment gives access by a direct membership that the read found to be a nested one,
+// and counts these: its own run takes the person in before the membership goes.
+func (p *planner) needed(u *directory.User, n uint16) (bool, error) {
+	accesses, err := p.sn.Accesses(u.AccountID)
+	if err != nil {
+		return false, err
+	}
+	for _, a := range accesses {
+		if !a.Active || a.EnvironmentID == p.env.ID {
+			continue
+		}
+		env, err := p.other(a.EnvironmentID)
+		if err != nil {
+			return false, err
+		}
+		if !env.Integration.Transitive || !slices.Contains(env.Integration.Groups, p.groups[n].object) {
+			continue
+		}
+		stays, err := p.staysIn(&entry{leave: p.groups[n].ids}, u, a.EnvironmentID)
+		if err != nil || !stays {
+			return !stays, err
+		}
+	}
+	return false, nil
 }
 
 // barred reports whether push took this membership, or the whole group, away: the pull does not

@@ -180,7 +180,9 @@ func (e *entry) isBack(answer Confirmation, answered bool, own []string) bool {
 }
 
 // contradicted says in which group a point read finds a person whom the list does not show there;
-// empty when in none. The point read sees nested groups too: a person whom it finds in one of these
+// empty when in none. Where the access to the environment goes, any of its groups counts, also one that
+// the person was not in before: who moves from one to another keeps the access, unless it is explained by a nested
+// group that does not count. The point read sees nested groups too: a person whom it finds in one of these
 // may be in the group through it alone, and then two complete reads decide.
 func (p *plan) contradicted(e *entry, answer Confirmation, twice, transitive bool) string {
 	for n, g := range p.groups {
@@ -196,14 +198,21 @@ func (p *plan) contradicted(e *entry, answer Confirmation, twice, transitive boo
 			return "the list does not show this person in " + g.label() + ", a point read does: waits for the list to catch up"
 		case slices.ContainsFunc(e.out, is) && !slices.ContainsFunc(e.leave, is) && !slices.Contains(e.direct, uint16(n)):
 			return "the list does not show this person in a group within " + g.label() + ", a point read does: waits for the list to catch up"
+		case e.Kind == directory.ItemRevoke && !listed(e, n) && !nested:
+			return "the list does not show this person in " + g.label() + " yet, a point read does: waits for the list to catch up"
 		}
 	}
 	for _, object := range e.elsewhere {
-		if !twice && slices.Contains(answer.Groups, object) {
+		if (!twice || slices.Contains(e.patient, object)) && slices.Contains(answer.Groups, object) {
 			return "is in group " + object + " of another environment, which has to take this person in before: waits for its run"
 		}
 	}
 	return ""
+}
+
+// listed reports whether the read found the person in a group: then push, which took this person out of it, decides.
+func listed(e *entry, group int) bool {
+	return slices.Contains(e.direct, uint16(group)) || slices.Contains(e.through, uint16(group))
 }
 
 // disableInstead makes leavers whom the directory has deleted or disabled inactive, in place of

@@ -90,6 +90,39 @@ func TestSureOfTwoGroups(t *testing.T) {
 	}
 }
 
+// Who moves to another of the groups keeps the access, though the list does not show the other yet.
+func TestSureOfWhoMovesToAnotherGroup(t *testing.T) {
+	a, within, user := directory.ID{1}, directory.ID{2}, directory.ID{3}
+	before := map[directory.Absence]bool{{UserID: user, GroupID: a}: true}
+	for n := range 1 << 6 {
+		bit := func(i int) bool { return n&(1<<i) != 0 }
+		revoke, in, listed, inNested, twice, transitive := bit(0), bit(1), bit(2), bit(3), bit(4), bit(5)
+		p := &plan{groups: []groupPlan{{object: "a", ids: []directory.ID{a}}, {object: "b", nested: []directory.ID{within}}}}
+		e := &entry{PlanItem: directory.PlanItem{UserID: user, Kind: directory.ItemUpdate}, leave: []directory.ID{a}}
+		if revoke {
+			e.Kind = directory.ItemRevoke
+		}
+		if listed { // and push took the person out of it
+			e.direct = []uint16{1}
+		}
+		answer := Confirmation{Found: true, Enabled: true}
+		if in {
+			answer.Groups = []string{"b"}
+		}
+		if inNested {
+			answer.Groups = append(answer.Groups, within.String())
+		}
+		seen := map[directory.Absence]bool{}
+		if twice {
+			seen = before
+		}
+		want := !revoke || !in || listed || inNested && !transitive
+		if got := p.sure(e, answer, true, seen, transitive); got != want {
+			t.Errorf("revoke %v in %v listed %v in nested %v twice %v transitive %v: %v, want %v", revoke, in, listed, inNested, twice, transitive, got, want)
+		}
+	}
+}
+
 func TestNothingToSeeTwiceIsNotSeenTwice(t *testing.T) {
 	e := &entry{PlanItem: directory.PlanItem{UserID: directory.ID{1}}}
 	if (&plan{}).sure(e, Confirmation{}, false, nil, false) {

@@ -23,7 +23,7 @@ func (p *planner) effects(e *entry, u *directory.User, here bool) error {
 		}
 		e.takes = append(e.takes, elsewhere...)
 		if !e.disable {
-			p.askElsewhere(e, elsewhere)
+			p.askElsewhere(e, here, elsewhere)
 		}
 	}
 	if len(e.takes) == 0 {
@@ -41,13 +41,22 @@ func (p *planner) effects(e *entry, u *directory.User, here bool) error {
 }
 
 // askElsewhere notes in which groups of other environments the person may be by now, without being
-// in ours: then those environments have to take it in before this one takes it out.
-func (p *planner) askElsewhere(e *entry, environments []directory.ID) {
+// in ours: then those environments have to take it in before this one takes it out. Where this one loses nothing itself
+// there is no haste, and two reads do not do in their place; but who is pulled by nobody must not wait for ever for what a
+// point read may mean by a nested group.
+func (p *planner) askElsewhere(e *entry, here bool, environments []directory.ID) {
 	for _, env := range environments {
-		for _, object := range p.others[env].Integration.Groups {
+		in := p.others[env].Integration
+		for _, object := range in.Groups {
 			leaves := slices.ContainsFunc(p.groups, func(g groupPlan) bool { return g.object == object && g.left(e) })
-			if !leaves && !slices.Contains(e.elsewhere, object) {
+			if leaves && (here || !in.Transitive) {
+				continue
+			}
+			if !slices.Contains(e.elsewhere, object) {
 				e.elsewhere = append(e.elsewhere, object)
+			}
+			if !here && (in.Transitive || in.Periodic && !in.Paused) {
+				e.patient = append(e.patient, object)
 			}
 		}
 	}

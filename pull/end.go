@@ -30,7 +30,7 @@ func (j *job) end(err error) {
 	run := j.a.show()
 	run.State, run.Error = state, runError
 	if state == directory.RunQuarantined && runError != nil {
-		run.Reasons = []string{runError.Detail}
+		run.Reasons, run.Findings = []string{runError.Detail}, nil
 	}
 	conflicts := j.conflicts()
 	var told map[string]string

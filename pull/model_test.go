@@ -23,10 +23,12 @@ type model struct {
 	lists  pulltest.State // what lists answer: the directory now, or as it was frozen
 	nested bool           // group 3 is within group 1
 	frozen bool
-	deaf   bool           // point reads fail
-	pushed map[int]bool   // whom push, or an operator, changed since the run began
-	absent []map[int]bool // by environment: who was missing in the last complete read of it
-	trail  []string       // what happened, for the report of a failure
+	deaf   bool              // point reads fail
+	dying  bool              // the process may be stopping: nobody allows anything any more
+	pushed map[int]bool      // whom push, or an operator, changed since the run began
+	absent []map[int]bool    // by environment: who was missing in the last complete read of it
+	lacked []map[[2]int]bool // by environment: which member was missing in which group in the last complete read of it
+	trail  []string          // what happened, for the report of a failure
 }
 
 const modelPeople, modelGroups = 12, 3
@@ -36,7 +38,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		files++
 		w := openWorld(t.Context(), rt, filepath.Join(dir, fmt.Sprint(files)))
-		m := &model{world: w, t: rt, absent: []map[int]bool{{}, {}}, pushed: map[int]bool{}}
+		m := &model{world: w, t: rt, absent: []map[int]bool{{}, {}}, lacked: []map[[2]int]bool{{}, {}}, pushed: map[int]bool{}}
 		defer m.close()
 		w.dir.SetGroup(pulltest.GroupID(2), "Support")
 		w.dir.SetGroup(pulltest.GroupID(3), "Within Sales")
@@ -94,17 +96,34 @@ func (m *model) in(s *pulltest.State, n, group int) bool {
 
 // listed reports whether a complete read of an environment's groups finds a person there.
 func (m *model) listed(s *pulltest.State, n, env int) bool {
+	return m.listedIn(s, n, env, 1) || m.listedIn(s, n, env, 2)
+}
+
+// listedIn reports whether it finds the person in one of them.
+func (m *model) listedIn(s *pulltest.State, n, env, group int) bool {
 	if _, ok := m.alive(s, n); !ok {
 		return false
 	}
 	integration := m.integration(env)
+	return slices.Contains(integration.Groups, pulltest.GroupID(group)) &&
+		(m.in(s, n, group) || integration.Transitive && m.nested && group == 1 && m.in(s, n, 3))
+}
+
+// left reports whether two complete reads of an environment in a row, the one that s was seen by and the one before, lacked a
+// member in each group by which the person had access to another: what was told of one group says nothing of others.
+func (m *model) left(s *pulltest.State, n, pulled, env int, before membership) bool {
+	some := false
 	for group := 1; group <= 2; group++ {
-		if slices.Contains(integration.Groups, pulltest.GroupID(group)) &&
-			(m.in(s, n, group) || integration.Transitive && m.nested && group == 1 && m.in(s, n, 3)) {
-			return true
+		shared := slices.Contains(m.integration(pulled).Groups, pulltest.GroupID(group)) && slices.Contains(m.integration(env).Groups, pulltest.GroupID(group))
+		if !shared || !before[group][n] {
+			continue
 		}
+		if !m.lacked[pulled][[2]int{n, group}] || m.listedIn(s, n, pulled, group) {
+			return false
+		}
+		some = true
 	}
-	return false
+	return some
 }
 
 // entitled is rule 1 by what the directory says.
@@ -127,7 +146,7 @@ func (m *model) changeDirectory() {
 	n, group := m.person(), 1+m.draw(modelGroups, "group")
 	now := m.dir.State()
 	_, alive := m.alive(&now, n)
-	switch k := m.draw(12, "change"); {
+	switch k := m.draw(13, "change"); {
 	case k < 5:
 		m.tell("directory: %d joins %d", n, group)
 		m.dir.Add(pulltest.GroupID(group), pulltest.ID(n))
@@ -146,6 +165,9 @@ func (m *model) changeDirectory() {
 	case k == 10:
 		m.tell("directory: %d has another display name", n)
 		setPerson(m.world, n, func(p *pull.Person) { p.DisplayName += "*" })
+	case k == 11:
+		m.tell("directory: %d is a guest or no more", n)
+		setPerson(m.world, n, func(p *pull.Person) { p.Guest = !p.Guest })
 	default:
 		m.swapNames(n, m.person(), &now)
 	}
@@ -272,7 +294,9 @@ func (m *model) kill() {
 		started = true
 		go func() { m.r.Close(); close(closed) }()
 	})
+	m.dying = true
 	m.pull(env)
+	m.dying = false
 	m.src.Hook(nil)
 	if started {
 		<-closed
@@ -289,30 +313,92 @@ func (m *model) settings() {
 	env := m.draw(2, "environment")
 	yes, no := true, false
 	flag := []*bool{&yes, &no}[m.draw(2, "flag")]
-	m.tell("settings of %d", env)
-	switch m.draw(4, "setting") {
-	case 0:
-		m.integrate(m.envs[env], directory.IntegrationInput{Hold: flag})
-	case 1:
-		m.integrate(m.envs[env], directory.IntegrationInput{Transitive: flag})
-	case 2:
-		m.integrate(m.envs[env], directory.IntegrationInput{Groups: groupIDs([][]int{{1}, {1, 2}, {2}}[m.draw(3, "groups")]...)})
-	case 3:
-		m.integrate(m.envs[env], directory.IntegrationInput{Stops: &directory.Stops{RunCount: 1 + m.draw(3, "count"), DayCount: 2 + m.draw(5, "day")}})
+	before := m.integration(env)
+	change := directory.IntegrationInput{}
+	switch k := m.draw(8, "setting"); {
+	case !before.Enabled, k == 0:
+		change.Enabled = new(!before.Enabled)
+	case k == 1:
+		change.Hold = flag
+	case k == 2:
+		change.Transitive = flag
+	case k == 3:
+		change.Groups = groupIDs([][]int{{1}, {1, 2}, {2}}[m.draw(3, "groups")]...)
+	case k == 4:
+		change.Stops = &directory.Stops{RunCount: 1 + m.draw(3, "count"), DayCount: 2 + m.draw(5, "day")}
+	case k == 5:
+		change.Guests = flag
+	default:
+		m.office(env, k == 6, *flag)
+		return
 	}
-	m.absent[env] = map[int]bool{}
+	m.integrate(m.envs[env], change)
+	in := m.integration(env)
+	m.tell("settings of %d: on %v, groups %v, nested %v, guests %v, hold %v, %+v", env, in.Enabled, in.Groups, in.Transitive, in.Guests, in.Hold, in.Stops)
+	if in.Version() != before.Version() {
+		m.absent[env], m.lacked[env] = map[int]bool{}, map[[2]int]bool{}
+	}
+}
+
+// office makes somebody an administrator of an environment, or protects the account, or takes that back.
+func (m *model) office(env int, administrator, is bool) {
+	n := m.person()
+	for _, u := range m.users(n) {
+		if administrator {
+			_, err := m.svc.SetAdministrator(m.ctx, operator, u.AccountID, m.envs[env], is)
+			m.tell("%d is an administrator of %d: %v, %v", n, env, is, err)
+			continue
+		}
+		must(m.svc.ProtectAccount(m.ctx, operator, u.AccountID, is))
+		m.tell("%d is protected: %v", n, is)
+	}
+}
+
+// kept are the people from whom no pull takes anything, and by environment those who are its administrators.
+func (m *model) kept() (protected [modelPeople + 1]bool, admins [2][]int) {
+	for n := 1; n <= modelPeople; n++ {
+		for _, u := range m.users(n) {
+			protected[n] = protected[n] || view(m.world, func(sn *directory.Snapshot) (*directory.Account, error) { return sn.Account(u.AccountID) }).Protected
+			for env := range admins {
+				if a := view(m.world, func(sn *directory.Snapshot) (*directory.Access, error) { return sn.Access(u.AccountID, m.envs[env]) }); a != nil && a.Active && a.Administrator {
+					admins[env] = append(admins[env], n)
+				}
+			}
+		}
+	}
+	return protected, admins
+}
+
+// respects makes sure that a pull took nothing from whom it must not.
+func (m *model) respects(protected [modelPeople + 1]bool, admins [2][]int, before, after [2][modelPeople + 1]bool) {
+	m.Helper()
+	_, now := m.kept()
+	for env := range before {
+		for n := range protected {
+			if protected[n] && before[env][n] && !after[env][n] && !m.pushed[n] {
+				m.Fatalf("%d is protected and lost the access to %d\n%s", n, env, m.story())
+			}
+		}
+		if len(admins[env]) > 0 && len(now[env]) == 0 && !slices.ContainsFunc(admins[env], func(n int) bool { return m.pushed[n] }) {
+			m.Fatalf("a pull took the last administrator of %d\n%s", env, m.story())
+		}
+	}
 }
 
 // pull runs one, sometimes with push in the middle of it, and sometimes allows what waits; then it
 // looks whether anybody lost an access without evidence.
 func (m *model) pull(env int) {
+	if !m.integration(env).Enabled {
+		return
+	}
 	m.pushed = map[int]bool{}
-	before := m.accesses()
+	before, members := m.accesses(), m.members()
+	protected, admins := m.kept()
 	if m.draw(4, "push meanwhile") == 0 {
 		ops := []pulltest.Op{pulltest.OpMembers, pulltest.OpConfirm}
 		m.once(ops[m.draw(2, "at")], pulltest.After, m.push)
 	}
-	run, err := m.r.Sync(m.ctx, operator, m.envs[env], pull.SyncOptions{Preview: m.draw(8, "preview") == 0})
+	run, err := m.r.Sync(m.ctx, operator, m.envs[env], pull.SyncOptions{Preview: m.draw(8, "preview") == 0, Restore: m.draw(12, "restore") == 0})
 	if err != nil {
 		m.Fatalf("Sync: %v\n%s", err, m.story())
 	}
@@ -322,13 +408,16 @@ func (m *model) pull(env int) {
 		m.Fatalf("internal: %s\n%s", m.lines, m.story())
 	}
 	m.src.Hook(nil)
-	m.evidence(env, run, before)
-	if run.State == directory.RunQuarantined && run.Hash != "" && m.draw(2, "allow") == 0 {
-		before = m.accesses()
+	m.evidence(env, run, before, members)
+	m.respects(protected, admins, before, m.accesses())
+	if !m.dying && run.State == directory.RunQuarantined && run.Hash != "" && m.draw(2, "allow") == 0 {
+		before, members = m.accesses(), m.members()
+		protected, admins = m.kept()
 		m.pushed = map[int]bool{}
 		run = m.allow(run)
 		m.tell("allowed: %s %+v\n%s", run.State, run.Counts, m.show(run))
-		m.evidence(env, run, before)
+		m.evidence(env, run, before, members)
+		m.respects(protected, admins, before, m.accesses())
 	}
 }
 
@@ -348,8 +437,24 @@ func (m *model) accesses() (all [2][modelPeople + 1]bool) {
 	return all
 }
 
+// membership is by group and person.
+type membership [3][modelPeople + 1]bool
+
+// members tells who is a member of which group by what push and pulls have left.
+func (m *model) members() (in membership) {
+	for group := 1; group <= 2; group++ {
+		g := m.groupOf(group)
+		for n := 1; n <= modelPeople && !g.IsZero(); n++ {
+			for _, u := range m.users(n) {
+				in[group][n] = in[group][n] || view(m.world, func(sn *directory.Snapshot) (bool, error) { return sn.IsMember(m.tenant, g, u.ID) })
+			}
+		}
+	}
+	return in
+}
+
 // evidence makes sure that nobody lost an access whom the lists show, or a point read would have.
-func (m *model) evidence(pulled int, run *directory.Run, before [2][modelPeople + 1]bool) {
+func (m *model) evidence(pulled int, run *directory.Run, before [2][modelPeople + 1]bool, members membership) {
 	m.Helper()
 	after, now := m.accesses(), m.dir.State()
 	lists := now
@@ -368,11 +473,11 @@ func (m *model) evidence(pulled int, run *directory.Run, before [2][modelPeople 
 			shown := m.entitled(&lists, n, env)
 			seen := !m.deaf && m.entitled(&now, n, env)
 			switch {
-			case env == pulled && (shown || seen && !(twice && m.onlyThroughSales(&now, n, env))):
+			case env == pulled && (shown || seen && !((twice || !members[1][n]) && m.onlyThroughSales(&now, n, env))):
 				m.Fatalf("%d lost the access to %d: listed %v, seen %v\n%s", n, env, shown, seen, m.story())
 			case env != pulled && !twice && seen:
 				m.Fatalf("%d lost the access to %d by a run of %d\n%s", n, env, pulled, m.story())
-			case m.deaf && !twice && !m.absentDisabled(&lists, n):
+			case m.deaf && !twice && !(env != pulled && m.left(&lists, n, pulled, env, members)) && !m.absentDisabled(&lists, n):
 				m.Fatalf("%d lost the access to %d by one read\n%s", n, env, m.story())
 			}
 		}
@@ -382,11 +487,14 @@ func (m *model) evidence(pulled int, run *directory.Run, before [2][modelPeople 
 	}
 	for n := 1; n <= modelPeople; n++ {
 		m.absent[pulled][n] = !m.listed(&lists, n, pulled)
+		for group := 1; group <= 2; group++ {
+			m.lacked[pulled][[2]int{n, group}] = members[group][n] && !m.listedIn(&lists, n, pulled, group)
+		}
 	}
 }
 
 // onlyThroughSales: where group 1 has a group within it, a point read cannot tell a direct member
-// from one of that; then two lists decide.
+// from one of that; then two lists decide, or one for whom was no member before.
 func (m *model) onlyThroughSales(s *pulltest.State, n, env int) bool {
 	in := m.integration(env)
 	return m.nested && !in.Transitive && !(m.in(s, n, 2) && slices.Contains(in.Groups, pulltest.GroupID(2)))
@@ -407,6 +515,12 @@ func (m *model) converge() {
 	m.src.Thaw()
 	m.src.SetError(pulltest.OpConfirm, nil)
 	m.frozen, m.deaf = false, false
+	for env, id := range m.envs {
+		m.integrate(id, directory.IntegrationInput{Enabled: new(true), Guests: new(true)})
+		for n := 1; n <= modelPeople; n++ {
+			m.release(n, env)
+		}
+	}
 	m.pushEverything()
 	m.tell("push has said everything")
 	rounds := 1
@@ -423,6 +537,16 @@ func (m *model) converge() {
 		}
 	}
 	m.rules()
+}
+
+// release takes back what keeps a pull from taking an access.
+func (m *model) release(n, env int) {
+	for _, u := range m.users(n) {
+		must(m.svc.ProtectAccount(m.ctx, operator, u.AccountID, false))
+		if view(m.world, func(sn *directory.Snapshot) (*directory.Access, error) { return sn.Access(u.AccountID, m.envs[env]) }) != nil {
+			must(m.svc.SetAdministrator(m.ctx, operator, u.AccountID, m.envs[env], false))
+		}
+	}
 }
 
 // accept pulls each environment once, and allows what waits.

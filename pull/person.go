@@ -85,7 +85,29 @@ type personCall struct {
 type people struct {
 	mu     sync.Mutex // guards what follows; taken before that of the Reconciler
 	calls  map[personKey]*personCall
-	recent map[directory.ID][]time.Time // by tenant: when its directory was asked, within personWindow
+	budget budget
+}
+
+// budget is how often the directory of a tenant is asked at somebody's wish.
+type budget struct {
+	mu     sync.Mutex
+	recent map[directory.ID][]time.Time // by tenant: when it was asked, within personWindow
+}
+
+// take reports whether the directory may be asked once more.
+func (b *budget) take(tenant directory.ID, now time.Time, most int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.recent == nil {
+		b.recent = map[directory.ID][]time.Time{}
+	}
+	recent := slices.DeleteFunc(b.recent[tenant], func(at time.Time) bool { return now.Sub(at).Abs() >= personWindow })
+	if len(recent) >= most {
+		b.recent[tenant] = recent
+		return false
+	}
+	b.recent[tenant] = append(recent, now)
+	return true
 }
 
 // personCall begins the pull of a person, unless one of the same person is under way.
@@ -119,17 +141,9 @@ func (r *Reconciler) personCall(by directory.Actor, tenant, object directory.ID)
 
 // spend takes one pull of a person out of a tenant's budget.
 func (p *people) spend(tenant directory.ID, now time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.recent == nil {
-		p.recent = map[directory.ID][]time.Time{}
-	}
-	recent := slices.DeleteFunc(p.recent[tenant], func(at time.Time) bool { return now.Sub(at).Abs() >= personWindow })
-	if len(recent) >= personBudget {
-		p.recent[tenant] = recent
+	if !p.budget.take(tenant, now, personBudget) {
 		return &directory.Error{Kind: directory.RateLimited, Detail: fmt.Sprintf("more than %d people of this tenant were asked for within a minute; try again in a minute, or wait for the next run", personBudget)}
 	}
-	p.recent[tenant] = append(recent, now)
 	return nil
 }
 

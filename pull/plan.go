@@ -19,7 +19,7 @@ type plan struct {
 	counts  directory.Counts
 	notes   []string
 
-	active   int64                // accesses of the environment that are active
+	active   int64                // external users with active access to the environment
 	affected map[directory.ID]int // environment -> accesses that would go
 	renames  int                  // people of whom userName differs
 }
@@ -59,6 +59,7 @@ type entry struct {
 	newName    string         // folded userName that it takes
 	oldName    string         // folded userName that it gives up
 	elsewhere  []string       // Groups to Sync of those of takes that are others, but for those that the person leaves
+	patient    []string       // those of elsewhere for which it waits longer than two reads
 	unapproved []directory.ID // environments whose access goes besides takes: found out after the checks
 }
 
@@ -124,7 +125,7 @@ func (p *planner) make() error {
 }
 
 func (p *planner) loadAccesses() (err error) {
-	if p.active, err = p.sn.EnvironmentAccessCount(p.env.ID, true); err != nil {
+	if p.active, err = p.sn.ActiveExternal(p.env.ID); err != nil {
 		return err
 	}
 	p.hasAccess = make(map[directory.ID]bool, p.active)

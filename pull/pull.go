@@ -84,6 +84,7 @@ type Reconciler struct {
 	waits   int
 
 	people people // single people on demand
+	finds  budget // searches for groups
 }
 
 // tenantLock lets one run of a tenant at a time read and apply.

@@ -293,7 +293,7 @@ func (f *facts) load(sn *directory.Snapshot, tenant directory.ID, environments [
 			return err
 		}
 		f.stops[id], f.names[id] = env.Integration.Stops, env.Name
-		if f.active[id], err = sn.EnvironmentAccessCount(id, true); err != nil {
+		if f.active[id], err = sn.ActiveExternal(id); err != nil {
 			return err
 		}
 	}
@@ -361,7 +361,7 @@ func (j *job) keepPlan(ctx context.Context) error {
 	}
 	used := j.verdict.approved && !j.a.options.Preview
 	j.a.edit(func(run *directory.Run) {
-		run.Hash, run.Reasons, run.Notes, run.Counts, run.PlanOf = j.verdict.hash, j.verdict.reasons, p.notes, p.counts, same
+		run.Hash, run.Reasons, run.Findings, run.Notes, run.Counts, run.PlanOf = j.verdict.hash, j.verdict.reasons, j.verdict.findings, p.notes, p.counts, same
 		if used {
 			run.Approval = j.state.Approval
 		}

@@ -270,6 +270,28 @@ type Status struct {
 	Late        bool                 // no success for three intervals
 }
 
+// Word names the one thing that somebody should know first: quarantined, failing, overdue, paused, running, manual,
+// never or fine.
+func (s *Status) Word() string {
+	switch {
+	case !s.State.Quarantined.IsZero():
+		return "quarantined"
+	case s.State.Failures > 0:
+		return "failing"
+	case s.Late:
+		return "overdue"
+	case s.Environment.Integration.Paused:
+		return "paused"
+	case s.Running != nil:
+		return "running"
+	case !s.Environment.Integration.Periodic:
+		return "manual"
+	case s.State.LastSuccess.IsZero():
+		return "never"
+	}
+	return "fine"
+}
+
 // Status returns how the pulls of all environments are that use a tenant.
 func (r *Reconciler) Status(ctx context.Context) (all []Status, err error) {
 	now := r.now()

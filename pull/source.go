@@ -77,6 +77,10 @@ type Source interface {
 	// Group reads a group by its object id. Errors: ScopeMissing when there is none.
 	Group(ctx context.Context, id string) (Group, error)
 
+	// FindGroups returns groups whose display name begins with text, whatever their case, in the order of their names: at
+	// most limit, which is at most MaxFound. Groups without a name are left out. What answers may be behind Group.
+	FindGroups(ctx context.Context, text string, limit int) ([]Group, error)
+
 	// Members calls each for every user in a group, once per user, in no certain order: the direct members, or those
 	// of nested groups too when transitive. It returns nil only when the answer was read to its very end, every page
 	// had the documented shape and the number of members is that which Graph counted. An error of each ends the read
@@ -100,6 +104,9 @@ type Source interface {
 	// Close ends idle connections. The Source must not be used after.
 	Close()
 }
+
+// MaxFound is how many groups FindGroups returns at most.
+const MaxFound = 100
 
 // Group is a group of the directory.
 type Group struct {

@@ -1,14 +1,26 @@
 package scim
 
-import "strconv"
+import (
+	"bytes"
+	"hash/crc32"
+	"strconv"
+	"time"
+)
+
+// documentation is where the guide for those who write a client is published.
+const documentation = "https://github.com/bizzstream/bizzscim/blob/main/docs/scim.md"
 
 // ProviderConfig is what /ServiceProviderConfig says beyond what is always so.
 type ProviderConfig struct {
 	MaxResults       int    // resources on one page at most
+	PageDefault      int    // resources on a page without count
+	BulkOperations   int    // of one bulk at most
+	BulkBytes        int64  // of one bulk at most
 	DocumentationURI string // absolute; empty: none
 }
 
-// schemas returns the schemas of a tenant, each once: the core schemas, then the extensions.
+// schemas returns the schemas of a tenant, each once: the core schemas, then the extensions, then those of discovery itself (RFC 7643
+// section 8.7.2).
 func schemas(types ...*ResourceType) []*Schema {
 	var list []*Schema
 	for _, rt := range types {
@@ -17,12 +29,12 @@ func schemas(types ...*ResourceType) []*Schema {
 	for _, rt := range types {
 		list = append(list, rt.Extensions...)
 	}
-	return list
+	return append(list, configSchema, resourceTypeSchema, schemaSchema)
 }
 
 // appendSchemas appends the answer of /Schemas. base is the absolute URL of the SCIM endpoint,
 // without a slash at the end, here and below.
-func appendSchemas(dst []byte, list []*Schema, base string) []byte { //nolint:unparam // like its neighbours
+func appendSchemas(dst []byte, list []*Schema, base string) []byte {
 	dst = appendListHead(dst, len(list))
 	for i, s := range list {
 		if i > 0 {
@@ -45,13 +57,14 @@ func appendListHead(dst []byte, total int) []byte {
 // appendSchema appends one schema resource (RFC 7643 section 7), without nulls and empty strings:
 // clients read this document with little tolerance.
 func appendSchema(dst []byte, s *Schema, base string) []byte {
+	start := len(dst)
 	dst = append(dst, `{"schemas":["`+schemaURN+`"],"id":`...)
 	dst = appendString(dst, s.ID)
 	dst = appendText(dst, "name", s.Name)
 	dst = appendText(dst, "description", s.Description)
 	dst = append(dst, `,"attributes":`...)
 	dst = appendAttributes(dst, s.Attributes)
-	return appendMeta(dst, "Schema", base+"/Schemas/"+s.ID)
+	return appendMeta(dst, start, "Schema", base+"/Schemas/"+s.ID)
 }
 
 // appendText appends a member of text unless it is empty.
@@ -65,13 +78,27 @@ func appendText(dst []byte, name, text string) []byte {
 	return appendString(dst, text)
 }
 
-// appendMeta appends meta as the last member of a discovery resource and closes that.
-func appendMeta(dst []byte, resourceType, location string) []byte {
-	dst = append(dst, `,"meta":{"resourceType":"`...)
+const metaStart = `,"meta":{"resourceType":"`
+
+// appendMeta appends meta as the last member of the discovery resource that begins at start, and closes that.
+func appendMeta(dst []byte, start int, resourceType, location string) []byte {
+	version := documentVersion(dst[start:])
+	dst = append(dst, metaStart...)
 	dst = append(dst, resourceType...)
 	dst = append(dst, '"')
 	dst = appendText(dst, "location", location)
-	return append(dst, "}}"...)
+	dst = append(dst, `,"version":"W/\"`...)
+	dst = appendTag(dst, version, 0)
+	return append(dst, `\""}}`...)
+}
+
+// documentVersion is the version of a discovery document: a sum of what it says. The last meta is left out, which holds the
+// version itself and follows from the rest, so that a resource has the same one before and after its meta is there.
+func documentVersion(doc []byte) uint64 {
+	if i := bytes.LastIndex(doc, []byte(metaStart)); i >= 0 {
+		doc = doc[:i]
+	}
+	return uint64(crc32.Checksum(doc, castagnoli))
 }
 
 func appendAttributes(dst []byte, attrs []*Attribute) []byte {
@@ -145,6 +172,7 @@ func appendResourceTypes(dst []byte, list []*ResourceType, base string) []byte {
 
 // appendResourceType appends one resource type (RFC 7643 section 6).
 func appendResourceType(dst []byte, rt *ResourceType, base string) []byte {
+	start := len(dst)
 	dst = append(dst, `{"schemas":["`+resourceTypeURN+`"],"id":`...)
 	dst = appendString(dst, rt.Name)
 	dst = appendText(dst, "name", rt.Name)
@@ -163,25 +191,42 @@ func appendResourceType(dst []byte, rt *ResourceType, base string) []byte {
 		}
 		dst = append(dst, ']')
 	}
-	return appendMeta(dst, "ResourceType", base+"/ResourceTypes/"+rt.Name)
+	return appendMeta(dst, start, "ResourceType", base+"/ResourceTypes/"+rt.Name)
 }
+
+// securityEvents is what the server tells others of changes, as RFC 9967 section 4 announces it: the events that webhooks are told as
+// security event tokens. Requests are never answered before they are done.
+const securityEvents = `,"securityEvents":{"asyncRequest":"none","eventUris":[` +
+	`"urn:ietf:params:scim:event:prov:create:notice","urn:ietf:params:scim:event:prov:patch:notice","urn:ietf:params:scim:event:prov:put:notice",` +
+	`"urn:ietf:params:scim:event:prov:delete","urn:ietf:params:scim:event:prov:activate","urn:ietf:params:scim:event:prov:deactivate"]}`
 
 // appendServiceProviderConfig appends the answer of /ServiceProviderConfig (RFC 7643 section 5).
 // It must say what the server does, no more: clients choose PATCH or PUT by it.
 func appendServiceProviderConfig(dst []byte, c ProviderConfig, base string) []byte {
+	start := len(dst)
 	dst = append(dst, `{"schemas":["`+configURN+`"]`...)
 	dst = appendText(dst, "documentationUri", c.DocumentationURI)
 	dst = append(dst, `,"patch":{"supported":true}`+
-		`,"bulk":{"supported":false,"maxOperations":0,"maxPayloadSize":0}`+
-		`,"filter":{"supported":true,"maxResults":`...)
+		`,"bulk":{"supported":true,"maxOperations":`...)
+	dst = strconv.AppendInt(dst, int64(c.BulkOperations), 10)
+	dst = append(dst, `,"maxPayloadSize":`...)
+	dst = strconv.AppendInt(dst, c.BulkBytes, 10)
+	dst = append(dst, `},"filter":{"supported":true,"maxResults":`...)
 	dst = strconv.AppendInt(dst, int64(c.MaxResults), 10)
 	dst = append(dst, `},"changePassword":{"supported":false}`+
-		`,"sort":{"supported":false}`+
+		`,"sort":{"supported":true}`+
 		`,"etag":{"supported":true}`+
+		`,"pagination":{"cursor":true,"index":true,"defaultPaginationMethod":"index","defaultPageSize":`...)
+	dst = strconv.AppendInt(dst, int64(c.PageDefault), 10)
+	dst = append(dst, `,"maxPageSize":`...)
+	dst = strconv.AppendInt(dst, int64(c.MaxResults), 10)
+	dst = append(dst, `,"cursorTimeout":`...)
+	dst = strconv.AppendInt(dst, int64(CursorTimeout/time.Second), 10)
+	dst = append(dst, `}`+
 		`,"authenticationSchemes":[`+
 		`{"type":"oauthbearertoken","name":"OAuth Bearer Token","description":"A token of this tenant in the Authorization header.",`+
 		`"specUri":"https://www.rfc-editor.org/info/rfc6750","primary":true},`+
 		`{"type":"oauth2","name":"OAuth 2.0 Client Credentials","description":"Short-lived tokens from the token endpoint of this tenant.",`+
-		`"specUri":"https://www.rfc-editor.org/info/rfc6749","primary":false}]`...)
-	return appendMeta(dst, "ServiceProviderConfig", base+"/ServiceProviderConfig")
+		`"specUri":"https://www.rfc-editor.org/info/rfc6749","primary":false}]`+securityEvents...)
+	return appendMeta(dst, start, "ServiceProviderConfig", base+"/ServiceProviderConfig")
 }

@@ -39,6 +39,10 @@ func (l FilterLimits) orDefaults() FilterLimits {
 //   - eq null means absent or empty, ne null means present.
 //   - A complex attribute without sub-attribute is compared by its sub-attribute value.
 //   - attr[f].sub op x is attr[f and sub op x].
+//
+// The grammar is that of figure 1. A tenant that is not strict also gets what clients send beside it: values without
+// quotes or in single ones, quoted booleans and numbers, numbers for strings, a single complex attribute for its value, and the last form
+// above.
 type Filter struct {
 	root    int32
 	element bool // of an element: names are sub-attributes
@@ -95,18 +99,19 @@ func (l *literal) value() Value {
 	return Value{Kind: l.kind, Text: l.text}
 }
 
-// parseFilter parses the filter of a query on a resource type.
-func parseFilter(s string, rt *ResourceType, lim FilterLimits) (*Filter, error) {
-	return parse(s, rt, nil, lim)
+// parseFilter parses the filter of a query on a resource type. An attribute that only another type of the query has is
+// absent from all resources (RFC 7644 section 3.4.2.1).
+func parseFilter(s string, rt *ResourceType, lim FilterLimits, types ...*ResourceType) (*Filter, error) {
+	return parse(s, rt, types, nil, lim)
 }
 
-// parseElementFilter parses the inside of attr[...]: names are sub-attributes of attr; a simple
-// attribute has value alone.
-func parseElementFilter(s string, attr *Attribute, lim FilterLimits) (*Filter, error) {
-	return parse(s, nil, attr, lim)
+// parseElementFilter parses the inside of attr[...] of a resource type: names are sub-attributes of
+// attr; a simple attribute has value alone.
+func parseElementFilter(s string, rt *ResourceType, attr *Attribute, lim FilterLimits) (*Filter, error) {
+	return parse(s, rt, nil, attr, lim)
 }
 
-func parse(s string, rt *ResourceType, attr *Attribute, lim FilterLimits) (*Filter, error) {
+func parse(s string, rt *ResourceType, types []*ResourceType, attr *Attribute, lim FilterLimits) (*Filter, error) {
 	lim = lim.orDefaults()
 	// Length comes first: nothing below may ever see a text that is longer.
 	if len(s) > lim.Length && (len(s) > utf8.UTFMax*lim.Length || utf8.RuneCountInString(s) > lim.Length) {
@@ -122,10 +127,13 @@ func parse(s string, rt *ResourceType, attr *Attribute, lim FilterLimits) (*Filt
 	}
 	f := &Filter{element: attr != nil}
 	f.nodes = f.one[:0]
-	p := filterParser{text: s, rt: rt, elem: attr, lim: lim, f: f}
+	p := filterParser{text: s, rt: rt, types: types, elem: attr, lim: lim, f: f}
 	root, err := p.or()
 	if err == nil && p.peek() != 0 {
 		err = p.fail(p.pos, "and, or or the end is expected")
+		if word := p.text[p.pos:]; equalFold(word, "and") || equalFold(word, "or") {
+			err = p.fail(p.pos, "an expression is expected behind the word")
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -139,8 +147,9 @@ type filterParser struct {
 	text  string
 	pos   int
 	rt    *ResourceType
-	elem  *Attribute // inside of brackets: the attribute whose elements are filtered
-	urn   string     // of elem
+	types []*ResourceType // of the query
+	elem  *Attribute      // inside of brackets: the attribute whose elements are filtered
+	urn   string          // of elem
 	lim   FilterLimits
 	depth int
 	terms int
@@ -323,6 +332,9 @@ func (p *filterParser) resolve(name string, at int) (attrRef, *Error) {
 	switch {
 	case p.elem == nil:
 		ref, ok = p.rt.lookup(name)
+		for i := 0; !ok && i < len(p.types); i++ {
+			ref, ok = p.types[i].lookup(name)
+		}
 		ok = ok && ref.attr != nil
 	case p.elem.Type == TypeComplex:
 		ref = attrRef{urn: p.urn, attr: p.elem, sub: find(p.elem.Sub, name)}
@@ -368,6 +380,9 @@ func (p *filterParser) path(ref attrRef) (int32, *Error) {
 	p.depth--
 	negative := false
 	if p.pos < len(p.text) && p.text[p.pos] == '.' {
+		if p.rt.strict {
+			return 0, p.fail(p.pos, "nothing may follow the bracket in strict mode: what is asked goes into it, as in emails[type eq \"work\" and value eq \"x\"],")
+		}
 		p.pos++
 		at := p.pos
 		sub, err := p.resolve(p.name(), at)
@@ -410,7 +425,7 @@ func (p *filterParser) comparison(ref attrRef) (id int32, negative bool, err *Er
 	if op == opPr {
 		return p.add(node{op: opPr, ref: ref}), false, nil
 	}
-	if p.pos < len(p.text) && p.text[p.pos] != ' ' {
+	if p.pos < len(p.text) && p.text[p.pos] != ' ' && p.text[p.pos] != '"' { // the RFC's own example has none: section 3.5.2.2
 		return 0, false, p.fail(p.pos, "a space is expected")
 	}
 	p.peek()
@@ -426,11 +441,14 @@ func (p *filterParser) comparison(ref attrRef) (id int32, negative bool, err *Er
 		return p.add(node{op: opPr, ref: ref}), op == opEq, nil
 	}
 	target := ref.attr
-	if ref.sub == nil && ref.attr.Type == TypeComplex {
+	if ref.sub == nil && ref.attr.Type == TypeComplex && (ref.attr.MultiValued || !p.rt.strict) {
 		ref.sub = find(ref.attr.Sub, "value")
 	}
 	if ref.sub != nil {
 		target = ref.sub
+	}
+	if p.rt.strict && !asWritten(target, text, quoted) {
+		return 0, false, p.fail(litAt, howWritten(target))
 	}
 	lit, why := makeLiteral(target, op, text)
 	if why != "" {
@@ -451,12 +469,17 @@ func parseOperator(s string) (operator, bool) {
 	return 0, false
 }
 
-// literal takes a JSON string, or a bare word up to a space or closing bracket: Microsoft's test
-// collection sends values without quotes.
+// literal takes a JSON string, in a tolerant tenant also one in single quotes, or a bare word up to a space or closing
+// bracket: Microsoft's test collection sends values without quotes.
 func (p *filterParser) literal() (text string, quoted bool, err *Error) {
 	start := p.pos
 	if p.pos < len(p.text) && p.text[p.pos] == '"' {
 		return p.quoted()
+	}
+	if !p.rt.strict && start < len(p.text) && p.text[start] == '\'' {
+		if text, closed, err := p.singleQuoted(); closed || err != nil {
+			return text, closed, err
+		}
 	}
 	for p.pos < len(p.text) {
 		c := p.text[p.pos]
@@ -491,6 +514,47 @@ func (p *filterParser) quoted() (string, bool, *Error) {
 		}
 	}
 	return "", true, p.fail(p.pos, "the value is not closed")
+}
+
+// singleQuoted takes a value in single quotes, as SQL has them. Taken for a bare word, quotes and all, it would find nobody:
+// who was to be removed from a group would stay in. The closing one is that which ends the value, so an apostrophe is like
+// any other character; a backslash and two apostrophes may or may not be escapes here, and are refused. A value with no closing
+// one is a word.
+func (p *filterParser) singleQuoted() (text string, closed bool, err *Error) {
+	for i := p.pos + 1; i < len(p.text); i++ {
+		if p.text[i] != '\'' || i+1 < len(p.text) && strings.IndexByte(" )]", p.text[i+1]) < 0 {
+			continue
+		}
+		text = p.text[p.pos+1 : i]
+		if strings.Contains(text, "\\") || strings.Contains(text, "''") {
+			return "", false, p.fail(p.pos, "single quotes have no escapes: the value must be in double quotes")
+		}
+		p.pos = i + 1
+		return text, true, nil
+	}
+	return "", false, nil
+}
+
+// howWritten says how a value is written as JSON.
+func howWritten(a *Attribute) string {
+	switch a.Type {
+	case TypeBoolean:
+		return "the value must be true or false, without quotes,"
+	case TypeInteger, TypeDecimal:
+		return "the value must be a number, without quotes,"
+	}
+	return "the value must be in double quotes"
+}
+
+// asWritten reports whether a value is written as JSON does for the type of its attribute.
+func asWritten(a *Attribute, text string, quoted bool) bool {
+	switch a.Type {
+	case TypeBoolean:
+		return !quoted && (text == "true" || text == "false")
+	case TypeInteger, TypeDecimal:
+		return !quoted
+	}
+	return quoted
 }
 
 // makeLiteral brings a value into the type of its attribute; why says what does not fit.
@@ -538,13 +602,28 @@ func makeLiteral(a *Attribute, op operator, text string) (lit literal, why strin
 	return lit, ""
 }
 
-// parseInstant reads a dateTime of RFC 7643 section 2.3.5. A time without offset is UTC.
+// parseInstant reads a dateTime of RFC 7643 section 2.3.5: an xsd:dateTime of the years 0000 to 9999.
+// Its zone may be missing, which reads as UTC; 24:00:00 is the first instant of the next day, and
+// there are no leap seconds.
 func parseInstant(s string) (time.Time, bool) {
+	const shape, end, most = "2006-01-02T15:04:05", "24:00:00", 64
+	// time.Parse is lenient about a missing zero, a comma and the size of an offset.
+	if len(s) < len(shape) || len(s) > most || s[10] != 'T' || s[13] != ':' || strings.IndexByte(s, ',') >= 0 {
+		return time.Time{}, false
+	}
+	days := 0
+	if rest, midnight := strings.CutPrefix(s[11:], end); midnight {
+		days, s = 1, s[:11]+"00:00:00"+rest
+	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		t, err = time.Parse("2006-01-02T15:04:05", s)
+		t, err = time.Parse(shape, s)
 	}
-	return t, err == nil
+	_, offset := t.Zone()
+	if err != nil || max(offset, -offset) > 14*3600 || days > 0 && t.Nanosecond() > 0 {
+		return time.Time{}, false
+	}
+	return t.AddDate(0, 0, days), true
 }
 
 // foldText is the form in which texts are compared without regard to case. It must stay the form
@@ -681,8 +760,10 @@ func (n *node) anyRaw(raw []byte, sub *Attribute) bool {
 		}
 		return false
 	case sub != nil:
-		raw = rawMember(raw, sub.Name)
-		return raw != nil && n.anyRaw(raw, nil)
+		if raw = rawMember(raw, sub.Name); raw == nil {
+			return n.assumed(sub)
+		}
+		return n.anyRaw(raw, nil)
 	}
 	v := aliasRaw(raw)
 	return n.one(&v)
@@ -710,7 +791,13 @@ func (n *node) any(v *Value, sub *Attribute) bool {
 			return n.any(&v.Members[i].Value, nil)
 		}
 	}
-	return false
+	return v.Kind == Object && n.assumed(sub)
+}
+
+// assumed reports whether the comparison holds for a value that does not say sub: without primary it is not the
+// primary one (RFC 7643 section 2.4).
+func (n *node) assumed(sub *Attribute) bool {
+	return n.op != opPr && n.lit.kind == Bool && !n.lit.bool && sub.Type == TypeBoolean && sub.Name == "primary"
 }
 
 // one compares one value; opNe was turned into opEq by holds.
@@ -910,6 +997,22 @@ func (f *Filter) elementTerms() ([]elementTerm, bool) {
 	return nil, false
 }
 
+// requires returns the text that a sub-attribute must have, compared by eq, wherever node id of an element filter holds.
+func (f *Filter) requires(id int32, sub *Attribute) (string, bool) {
+	n := &f.nodes[id]
+	switch {
+	case n.op == opEq:
+		return n.lit.text, n.ref.sub == sub && n.lit.kind == String
+	case n.op != opAnd:
+		return "", false
+	}
+	for id = n.first; ; id = f.nodes[id].next {
+		if text, ok := f.requires(id, sub); ok || f.nodes[id].next == 0 {
+			return text, ok
+		}
+	}
+}
+
 // uses reports whether the filter reads any attribute for which is holds.
 func (f *Filter) uses(is func(attrRef) bool) bool {
 	for i := range f.nodes {
@@ -921,12 +1024,9 @@ func (f *Filter) uses(is func(attrRef) bool) bool {
 }
 
 // String returns the filter in canonical form, which parses to the same filter again.
-func (f *Filter) String() string { return string(f.append(nil, f.root, f.element, false)) }
+func (f *Filter) String() string { return string(f.append(nil, f.root, f.element)) }
 
-// redacted is String with ? in place of values, for logs.
-func (f *Filter) redacted() string { return string(f.append(nil, f.root, f.element, true)) }
-
-func (f *Filter) append(dst []byte, id int32, inElement, redact bool) []byte {
+func (f *Filter) append(dst []byte, id int32, inElement bool) []byte {
 	n := &f.nodes[id]
 	switch n.op {
 	case opAnd, opOr:
@@ -935,7 +1035,7 @@ func (f *Filter) append(dst []byte, id int32, inElement, redact bool) []byte {
 			if group {
 				dst = append(dst, '(')
 			}
-			dst = f.append(dst, id, inElement, redact)
+			dst = f.append(dst, id, inElement)
 			if group {
 				dst = append(dst, ')')
 			}
@@ -950,10 +1050,10 @@ func (f *Filter) append(dst []byte, id int32, inElement, redact bool) []byte {
 		}
 	case opNot:
 		dst = append(dst, "not ("...)
-		return append(f.append(dst, n.first, inElement, redact), ')')
+		return append(f.append(dst, n.first, inElement), ')')
 	case opPath:
 		dst = append(n.ref.appendName(dst), '[')
-		return append(f.append(dst, n.first, true, redact), ']')
+		return append(f.append(dst, n.first, true), ']')
 	}
 	switch {
 	case !inElement:
@@ -965,11 +1065,8 @@ func (f *Filter) append(dst []byte, id int32, inElement, redact bool) []byte {
 	}
 	dst = append(dst, ' ')
 	dst = append(dst, operatorNames[n.op]...)
-	switch {
-	case n.op == opPr:
+	if n.op == opPr {
 		return dst
-	case redact:
-		return append(dst, " ?"...)
 	}
 	return appendValue(append(dst, ' '), n.lit.value())
 }

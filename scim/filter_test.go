@@ -47,6 +47,13 @@ var testType = func() *ResourceType {
 		}}
 }()
 
+// strictType is testType of a strict tenant.
+var strictType = func() *ResourceType {
+	rt := *testType
+	rt.strict = true
+	return &rt
+}()
+
 func TestParseFilterRefuses(t *testing.T) {
 	const bad = "The filter is not valid: "
 	long := strings.Repeat("x", 60)
@@ -77,10 +84,12 @@ func TestParseFilterRefuses(t *testing.T) {
 		{"operator that folds", "userName \u212a\u017f x", bad + "an operator is expected at byte 10."},
 		{"no value", "userName eq", bad + "a value is expected at byte 12."},
 		{"no value before and", `userName eq and active eq true`, bad + "a value is expected at byte 13."},
-		{"no space before value", `userName eq"x"`, bad + "a space is expected at byte 12."},
+		{"no space before value", `active eq(true)`, bad + "a space is expected at byte 10."},
 		{"value not closed", `userName eq "x`, bad + "the value is not closed at byte 13."},
 		{"quote within value", `userName eq x"y"`, bad + "a quote within a value at byte 14."},
 		{"two comparisons", `userName eq "x" title pr`, bad + "and, or or the end is expected at byte 17."},
+		{"ends with or", `userName eq "x" or`, bad + "an expression is expected behind the word at byte 17."},
+		{"ends with and", `userName eq "x" AND`, bad + "an expression is expected behind the word at byte 17."},
 		{"pr with value", `userName pr "x"`, bad + "and, or or the end is expected at byte 13."},
 		{"and at the end", `userName pr and `, bad + "an attribute name is expected at byte 17."},
 		{"or at the start", `or userName pr`, `The filter names an unknown attribute "or" at byte 1.`},
@@ -139,7 +148,7 @@ func TestParseFilterRefuses(t *testing.T) {
 			_, err := parseFilter(c.in, testType, DefaultFilterLimits)
 			took := time.Since(start)
 			wantError(t, err, "invalidFilter", c.want)
-			if took > 500*time.Millisecond { // some microseconds; a slow machine is no error
+			if took > 20*time.Second { // some microseconds; a slow machine is no error
 				t.Errorf("took %v", took)
 			}
 		})
@@ -245,18 +254,12 @@ func TestFilterString(t *testing.T) {
 		if f.String() != c.want {
 			t.Errorf("%s\n got  %s\n want %s", c.in, f, c.want)
 		}
-		again, err := parseFilter(f.String(), testType, DefaultFilterLimits)
-		if err != nil || again.String() != f.String() {
-			t.Errorf("%s: canonical form: %v %v", c.in, again, err)
+		for _, rt := range []*ResourceType{testType, strictType} { // the canonical form is to the letter
+			again, err := parseFilter(f.String(), rt, DefaultFilterLimits)
+			if err != nil || again.String() != f.String() {
+				t.Errorf("%s: canonical form: %v %v", c.in, again, err)
+			}
 		}
-	}
-	f, err := parseFilter(`userName eq "secret" and not (emails[type eq "work" and primary eq true]) or level gt 5 or title pr`, testType, DefaultFilterLimits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `userName eq ? and not (emails[type eq ? and primary eq ?]) or ` + fjord + `:level gt ? or title pr`
-	if f.redacted() != want {
-		t.Errorf("redacted: %s", f.redacted())
 	}
 }
 
@@ -422,7 +425,7 @@ func TestElementFilter(t *testing.T) {
 		{tags, `value pr`, work, true, nil, `value pr`},
 		{tags, `value eq "x"`, work, false, terms{"": text("x")}, `value eq "x"`},
 	} {
-		f, err := parseElementFilter(c.in, c.attr, DefaultFilterLimits)
+		f, err := parseElementFilter(c.in, testType, c.attr, DefaultFilterLimits)
 		if err != nil {
 			t.Errorf("%s: %v", c.in, err)
 			continue
@@ -459,7 +462,7 @@ func TestElementFilter(t *testing.T) {
 		{emails, `primary gt true`, "The filter is not valid: the operator does not fit a boolean at byte 12."},
 		{emails, strings.Repeat("(", 11), "The filter is nested deeper than 10 levels at byte 11."},
 	} {
-		_, err := parseElementFilter(c.in, c.attr, DefaultFilterLimits)
+		_, err := parseElementFilter(c.in, testType, c.attr, DefaultFilterLimits)
 		wantError(t, err, "invalidFilter", c.want)
 	}
 }
@@ -696,7 +699,7 @@ func grouped(f *Filter, id int32, inElement bool) string {
 	case opPath:
 		return string(n.ref.appendName(nil)) + "[" + grouped(f, n.first, true) + "]"
 	}
-	return string(f.append(nil, id, inElement, false))
+	return string(f.append(nil, id, inElement))
 }
 
 // flat parses a grouped form and prints it again, so that grouping that means nothing is gone.
@@ -748,9 +751,14 @@ func FuzzFilter(f *testing.F) {
 			if opposite := flat(t, "not ("+s+")", testType); opposite != "not ("+ours.String()+")" {
 				t.Fatalf("not: %s", opposite)
 			}
-			ours.redacted()
+			if strict := flat(t, ours.String(), strictType); strict != ours.String() {
+				t.Fatalf("canonical form %s became %s in strict mode", ours, strict)
+			}
 			ours.equalities()
 			ours.elementTerms()
+		}
+		if strict, strictErr := parseFilter(s, strictType, DefaultFilterLimits); strictErr == nil && (err != nil || strict.String() != ours.String()) {
+			t.Fatalf("strict mode reads %s, tolerant mode %v, %v", strict, ours, err)
 		}
 		if strings.Count(s, "null") != strings.Count(strings.ToLower(s), "null") || strings.Contains(s, "\x7f") {
 			return

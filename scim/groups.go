@@ -12,23 +12,32 @@ func (q *request) createGroup() error {
 	if err != nil {
 		return err
 	}
-	in, err := q.groupInput(read(body, q.tenant.group, q.tenant.mode, "displayName"), nil)
+	w, err := q.carryOut(q.groupPost(body))
 	if err != nil {
 		return err
 	}
-	refs, _, err := memberRefs(body)
+	return q.sendGroup(http.StatusCreated, w.group.ID, p)
+}
+
+// groupPost understands the creation of a group, with the id of the request where it has one.
+func (q *request) groupPost(body Value) (task, error) {
+	r := read(body, q.tenant.group, q.tenant.mode, "displayName")
+	in, err := q.groupInput(r, nil)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	refs, _, err := memberRefs(r.body)
+	if err != nil {
+		return nil, err
 	}
 	ids, err := memberIDs(refs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	g, err := q.Service.CreateGroup(q.r.Context(), q.by, q.tenant.ID, in, ids)
-	if err != nil {
-		return err
-	}
-	return q.sendGroup(http.StatusCreated, g.ID, p)
+	return func(b *directory.Batch) (written, error) {
+		g, err := b.CreateGroup(q.by, q.tenant.ID, q.id, in, ids)
+		return written{group: g}, err
+	}, nil
 }
 
 // groupInput makes a group of the body of a POST or PUT. before is the group that a PUT replaces.
@@ -37,7 +46,7 @@ func (q *request) groupInput(r reading, before *directory.Group) (directory.Grou
 	if before != nil {
 		old = before.Attributes
 	}
-	if err := q.replaces(r, q.tenant.group, old); err != nil {
+	if err := q.replaces(&r, q.tenant.group, old); err != nil {
 		return directory.GroupInput{}, err
 	}
 	return finishGroup(q.tenant.group, r.attrs, before, r.warnings), nil
@@ -88,26 +97,30 @@ func (q *request) putGroup() error {
 	if err != nil {
 		return err
 	}
-	refs, present, err := memberRefs(body)
+	w, err := q.carryOut(q.groupPut(body))
 	if err != nil {
 		return err
+	}
+	return q.sendGroup(http.StatusOK, w.group.ID, p)
+}
+
+func (q *request) groupPut(body Value) (task, error) {
+	r := read(body, q.tenant.group, q.tenant.mode, "displayName")
+	refs, present, err := memberRefs(r.body)
+	if err != nil {
+		return nil, err
 	}
 	ids, err := memberIDs(refs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r := read(body, q.tenant.group, q.tenant.mode, "displayName")
-	g, err := q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
+	return q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
 		in, err := q.groupInput(r, before)
 		if err == nil && present {
 			err = m.Replace(ids)
 		}
 		return in, err
 	})
-	if err != nil {
-		return err
-	}
-	return q.sendGroup(http.StatusOK, g.ID, p)
 }
 
 func (q *request) patchGroup() error {
@@ -116,33 +129,45 @@ func (q *request) patchGroup() error {
 	if err != nil {
 		return err
 	}
-	patch, err := parsePatch(body, q.tenant.group, q.tenant.mode, q.Limits.Patch)
+	w, err := q.carryOut(q.groupPatch(body))
 	if err != nil {
 		return err
 	}
-	g, err := q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
+	if q.by.Answer == http.StatusNoContent {
+		q.setHead(w.group.ID, "/Groups/", w.group.Version, false)
+		return q.sendNothing()
+	}
+	return q.sendGroup(http.StatusOK, w.group.ID, p)
+}
+
+func (q *request) groupPatch(body Value) (task, error) {
+	patch, err := parsePatch(body, q.tenant.group, q.tenant.mode, q.Limits.Patch)
+	if err != nil {
+		return nil, err
+	}
+	return q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
 		attrs, warnings, err := patch.apply(decodeRaw(before.Attributes))
 		if err != nil {
 			return directory.GroupInput{}, err
 		}
+		looks := memberLooks{left: q.Limits.Patch.Looks}
 		for _, op := range patch.memberOps() {
-			if err := applyMembers(m, op); err != nil {
+			if err := looks.apply(m, op); err != nil {
 				return directory.GroupInput{}, err
 			}
 		}
 		return finishGroup(q.tenant.group, attrs, before, warnings), nil
 	})
-	if err != nil {
-		return err
-	}
-	if q.tenant.SCIM.GroupPatchContent {
-		return q.sendGroup(http.StatusOK, g.ID, p)
-	}
-	q.setHead(g.ID, "/Groups/", g.Version, false)
-	return q.sendNothing()
 }
 
-func applyMembers(m *directory.Membership, op MemberOp) error {
+// memberLooks carries out changes of members. It bounds how many members their filters look at, while nobody else can
+// write: the first filter may look at each, so that a large group can be changed too.
+type memberLooks struct {
+	left   int
+	filter bool // one has looked
+}
+
+func (l *memberLooks) apply(m *directory.Membership, op MemberOp) error {
 	switch op.Kind {
 	case addMembers, replaceMembers:
 		ids, err := memberIDs(op.Members)
@@ -161,17 +186,43 @@ func applyMembers(m *directory.Membership, op MemberOp) error {
 	if op.Filter.uses(func(ref attrRef) bool { return ref.sub != nil && ref.sub.Name != "value" && ref.sub.Name != "type" }) {
 		return invalidFilter("members are removed by value or type, not by what the server writes")
 	}
-	var gone []directory.ID
-	err := m.Each(func(x directory.Member) bool {
-		if op.Filter.matchElement(memberValue(x)) {
-			gone = append(gone, x.ID)
-		}
-		return true
-	})
+	gone, err := l.matching(m, op)
 	if err != nil {
 		return err
 	}
 	return m.Remove(gone)
+}
+
+// matching returns the members for whom the filter of a removal holds.
+func (l *memberLooks) matching(m *directory.Membership, op MemberOp) (gone []directory.ID, err error) {
+	look := func(x directory.Member) {
+		if op.Filter.matchElement(memberValue(x)) {
+			gone = append(gone, x.ID)
+		}
+	}
+	if op.Members != nil {
+		for _, id := range knownIDs(op.Members) {
+			x, in, err := m.Member(id)
+			if err != nil {
+				return nil, err
+			}
+			if in {
+				look(x)
+			}
+		}
+		return gone, nil
+	}
+	first := !l.filter
+	l.filter = true
+	err = m.Each(func(x directory.Member) bool {
+		l.left--
+		look(x)
+		return first || l.left >= 0
+	})
+	if err == nil && !first && l.left < 0 {
+		err = errScans
+	}
+	return gone, err
 }
 
 // memberValue is a member as a filter on members sees it.
@@ -189,32 +240,40 @@ func memberType(k directory.MemberKind) string {
 	return "User"
 }
 
-func (q *request) updateGroup(fn func(*directory.Group, *directory.Membership) (directory.GroupInput, error)) (*directory.Group, error) {
+func (q *request) updateGroup(fn func(*directory.Group, *directory.Membership) (directory.GroupInput, error)) (task, error) {
 	if q.id.IsZero() {
 		return nil, q.noGroup()
 	}
-	return q.Service.UpdateGroup(q.r.Context(), q.by, q.tenant.ID, q.id, func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
-		q.event.TargetName, q.event.ExternalID = before.DisplayName, before.ExternalID
-		if err := q.precondition(before.Version); err != nil {
-			return directory.GroupInput{}, err
-		}
-		return fn(before, m)
-	})
+	return func(b *directory.Batch) (written, error) {
+		g, err := b.UpdateGroup(q.by, q.tenant.ID, q.id, func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
+			q.event.TargetName, q.event.ExternalID = before.DisplayName, before.ExternalID
+			if err := q.precondition(before.Version); err != nil {
+				return directory.GroupInput{}, err
+			}
+			return fn(before, m)
+		})
+		return written{group: g}, err
+	}, nil
 }
 
 func (q *request) deleteGroup() error {
 	q.begin(directory.ActionDelete, "Group")
-	if q.id.IsZero() {
-		return q.noGroup()
-	}
-	err := q.Service.DeleteGroup(q.r.Context(), q.by, q.tenant.ID, q.id, func(g *directory.Group) error {
-		q.event.TargetName = g.DisplayName
-		return q.precondition(g.Version)
-	})
-	if err != nil {
+	if _, err := q.carryOut(q.groupDelete(Value{})); err != nil {
 		return err
 	}
 	return q.sendNothing()
+}
+
+func (q *request) groupDelete(Value) (task, error) {
+	if q.id.IsZero() {
+		return nil, q.noGroup()
+	}
+	return func(b *directory.Batch) (written, error) {
+		return written{}, b.DeleteGroup(q.by, q.tenant.ID, q.id, func(g *directory.Group) error {
+			q.event.TargetName = g.DisplayName
+			return q.precondition(g.Version)
+		})
+	}, nil
 }
 
 func (q *request) noGroup() error {

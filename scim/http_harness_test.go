@@ -61,17 +61,26 @@ type option func(*scim.Config)
 // newServer starts a server that ends with the test.
 func newServer(t *testing.T, options ...option) *server {
 	t.Helper()
-	s := &server{T: t, clock: newClock(), path: filepath.Join(t.TempDir(), "scim.db"), log: &buffer{}}
-	file, err := bolt.Open(s.path, bolt.Options{})
+	path := filepath.Join(t.TempDir(), "scim.db")
+	file, err := bolt.Open(path, bolt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newServerOn(t, file, path, options...)
+}
+
+// newServerOn starts a server on a store, which it closes; path is of its file, where it has one.
+func newServerOn(t *testing.T, file directory.Store, path string, options ...option) *server {
+	t.Helper()
+	s := &server{T: t, clock: newClock(), path: path, log: &buffer{}}
 	s.store = &store{Store: file}
 	s.svc = directory.New(s.store, directory.Options{Now: s.clock.Now, NewID: s.newID, Normalize: norm.NFC.String})
 	bearer := auth.NewBearer(s.svc, s.clock.Now)
+	sessions := auth.NewSessions(s.svc, "")
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	config := scim.Config{Service: s.svc, Auth: bearer, Clients: auth.NewClients(s.svc, s.clock.Now, s.client), Now: s.clock.Now,
+		People:    auth.Persons{Sessions: sessions, Bearer: bearer},
 		RequestID: func(r *http.Request) string { return r.Header.Get("X-Request-Id") },
 		Limits:    scim.Limits{RequestsPerSecond: directory.MaxRequestsPerSecond, Burst: directory.MaxRequestsPerSecond}, // the clock stands still
 		Log:       slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
@@ -152,7 +161,10 @@ func (b *buffer) String() string {
 type store struct {
 	directory.Store
 	failRead, failWrite atomic.Pointer[error]
-	views               atomic.Int64 // after which reads fail; 0: no limit
+	failCommit          atomic.Pointer[error]
+	views               atomic.Int64                              // after which reads fail; 0: no limit
+	rows                atomic.Int64                              // read by scans so far
+	scan                atomic.Pointer[func(table string) func()] // called as a scan begins; what it returns, as it ends
 }
 
 func (s *store) fail(reads, writes error) {
@@ -175,7 +187,7 @@ func (s *store) View(ctx context.Context, fn func(directory.Reader) error) error
 		defer s.fail(errDisk, nil)
 	}
 	return s.Store.View(ctx, func(r directory.Reader) error {
-		l := &lender{Reader: r}
+		l := &lender{Reader: r, store: s}
 		defer l.spoil()
 		return fn(l)
 	})
@@ -186,15 +198,22 @@ func (s *store) Update(ctx context.Context, fn func(directory.Writer) error) err
 		return *err
 	}
 	return s.Store.Update(ctx, func(w directory.Writer) error {
-		l := &lendingWriter{lender: lender{Reader: w}, w: w}
+		l := &lendingWriter{lender: lender{Reader: w, store: s}, w: w}
 		defer l.spoil()
-		return fn(l)
+		if err := fn(l); err != nil {
+			return err
+		}
+		if err := s.failCommit.Load(); err != nil {
+			return *err // all writes are made, and none is kept
+		}
+		return nil
 	})
 }
 
 type lender struct {
 	directory.Reader
-	lent [][]byte
+	store *store
+	lent  [][]byte
 }
 
 func (l *lender) lend(b []byte) []byte {
@@ -220,7 +239,13 @@ func (l *lender) Get(t *directory.Table, key []byte) ([]byte, error) {
 }
 
 func (l *lender) Scan(t *directory.Table, r directory.Range, fn func(key, value []byte) bool) error {
-	return l.Reader.Scan(t, r, func(k, v []byte) bool { return fn(l.lend(k), l.lend(v)) })
+	if scan := l.store.scan.Load(); scan != nil {
+		defer (*scan)(t.Name)()
+	}
+	return l.Reader.Scan(t, r, func(k, v []byte) bool {
+		l.store.rows.Add(1)
+		return fn(l.lend(k), l.lend(v))
+	})
 }
 
 type lendingWriter struct {
@@ -262,6 +287,8 @@ type tenant struct {
 	id    directory.ID
 	name  string
 	token string
+
+	inBulk bool // writes go out as the operation of a bulk, after another one
 }
 
 func (s *server) tenant(name string, settings ...func(*directory.Tenant)) *tenant {
@@ -328,6 +355,9 @@ func (s *server) TB() testing.TB { return s.T }
 
 func (t *tenant) requestAs(tb testing.TB, method, path string, body any, headers ...string) *answer {
 	tb.Helper()
+	if t.inBulk && method != http.MethodGet {
+		return t.requestInBulk(tb, method, path, body)
+	}
 	if !strings.HasPrefix(path, "/scim/") {
 		path = "/scim/" + t.name + "/v2" + path
 	}
@@ -694,14 +724,15 @@ func (t *tenant) lines() (all []*directory.LogEvent) {
 // waitLines waits until the log has n lines: those of failures are written behind the answer.
 func (t *tenant) waitLines(n int) []*directory.LogEvent {
 	t.Helper()
-	for range 5000 {
-		if all := t.lines(); len(all) >= n {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		all := t.lines()
+		if len(all) >= n {
 			return all
 		}
-		time.Sleep(time.Millisecond)
+		if time.Now().After(deadline) {
+			t.Fatalf("the log has %d lines, want %d", len(all), n)
+		}
 	}
-	t.Fatalf("the log has %d lines, want %d", len(t.lines()), n)
-	return nil
 }
 
 // parse reads an id that an answer gave.

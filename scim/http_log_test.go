@@ -107,6 +107,45 @@ func TestLogOfWrites(t *testing.T) {
 	}
 }
 
+// A line says with which status its request was answered, whatever the tenant's settings and the request make of that.
+func TestLogKnowsTheAnswer(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]func(*directory.Tenant){
+		"as it is made": func(*directory.Tenant) {},
+		"the other way": func(t *directory.Tenant) { t.SCIM.UserPatchNoContent, t.SCIM.GroupPatchContent = true, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			a := s.tenant("alpha", set)
+			answered := func(want int) {
+				t.Helper()
+				all := a.lines()
+				if e := all[len(all)-1]; e.Actor.Answer != want {
+					t.Errorf("line %d, %s %s: answered with %d, not with %d", len(all), e.Actor.Method, e.TargetType, e.Actor.Answer, want)
+				}
+			}
+			user, group := a.user("anna"), a.group("crew", "")
+			answered(201)
+			for _, x := range []struct {
+				method, path string
+				body         any
+			}{
+				{"PATCH", "/Users/" + user, patch(op("replace", "title", "1"))},
+				{"PATCH", "/Users/" + user + "?attributes=title", patch(op("replace", "title", "2"))},
+				{"PATCH", "/Groups/" + group, patch(op("replace", "displayName", "1"))},
+				{"PATCH", "/Groups/" + group + "?attributes=displayName", patch(op("replace", "displayName", "2"))},
+				{"PUT", "/Users/" + user, userBody("anna", object{"title": "3"})},
+				{"PUT", "/Groups/" + group, groupBody("3")},
+				{"DELETE", "/Users/" + user, nil},
+				{"DELETE", "/Groups/" + group, nil},
+			} {
+				answered(a.request(x.method, x.path, x.body).status)
+			}
+		})
+	}
+}
+
 // A request that failed has a line too, with what the client was told.
 func TestLogOfFailures(t *testing.T) {
 	t.Parallel()

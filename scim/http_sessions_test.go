@@ -88,7 +88,7 @@ func TestDeactivation(t *testing.T) {
 			return a.request("PUT", "/Groups/"+group, groupBody("crew"))
 		}},
 	} {
-		t.Run(x.name, func(t *testing.T) {
+		test := func(t *testing.T, inBulk bool) {
 			s := newServer(t)
 			a := s.tenant("alpha")
 			env := a.environment("production", "sync-1")
@@ -99,6 +99,7 @@ func TestDeactivation(t *testing.T) {
 			if s.access(account, env) != "active" || !s.signedIn(sessions[0]) {
 				t.Fatal("no access to take away")
 			}
+			a.inBulk = inBulk
 			got := x.do(a, user, group, other)
 			if got.status != 200 && got.status != 204 {
 				got.errorf("refused")
@@ -124,7 +125,9 @@ func TestDeactivation(t *testing.T) {
 			if _, err := s.svc.CreateSession(t.Context(), operator, directory.SessionInput{AccountID: account, Hash: [32]byte{1}}); directory.KindOf(err) != directory.Forbidden || err == nil {
 				t.Errorf("sign-in without an access: %v", err)
 			}
-		})
+		}
+		t.Run(x.name, func(t *testing.T) { test(t, false) })
+		t.Run(x.name+", in a bulk", func(t *testing.T) { test(t, true) })
 	}
 }
 

@@ -179,6 +179,8 @@ func TestTenantsAreSealedInPaths(t *testing.T) {
 				wantNothing2(a, id)
 				a.sameAs(w.alpha.request(method, unused, bodyFor(method, path)), []string{id, url.PathEscape(id)}, []string{unknownID})
 				switch {
+				case method == http.MethodOptions: // tells what the path takes, not what is there
+					a.want(204)
 				case hasRoute(method, path) && a.status != 404:
 					a.errorf("status with the %s of another tenant is not 404", name)
 				case !hasRoute(method, path) && a.status != 405:
@@ -499,9 +501,12 @@ func TestOddPaths(t *testing.T) {
 		"/scim/alpha/v2/Users;x=1", "/scim/alpha/v2/Users/" + user + ";x=1", "/scim/alpha/v2/Users/..%2f..%2fadmin%2fapi", "/scim/alpha/v2/Users/..%2f" + user,
 		"/scim/alpha/v2/Users/%2e%2e/Groups", "/scim/alpha/v2/Users/../Groups", "/scim/alpha/v2/Users/" + user + "/", "/scim/alpha/v2/Users/" + user + "/x",
 		"/scim/alpha/v2/Users/" + user + "%00", "/scim/alpha/v2/Users/" + strings.ToUpper(user), "/scim/alpha/v2/Users/" + user + "%20", "/scim/alpha/v2/Users/%5c" + user,
-		"/scim/alpha/v2/users", "/scim/alpha/v2/USERS", "/scim/alpha/v2/user", "/scim/alpha/V2/Users", "/scim/alpha/v1/Users", "/scim/alpha/v2Users", "/scim/alpha/Users",
-		"/scim/alpha", "/scim/alpha/", "/scim/alpha/v2", "/scim/alpha/v2/", "/scim", "/scim/", "/", "", "/SCIM/alpha/v2/Users", "/v2/Users", "/Users",
-		"/scim/alpha/v2/Bulk", "/scim/alpha/v2/Me", "/scim/alpha/v2/.search", "/scim/alpha/v2/Users/.search", "/scim/alpha/v2/Schemas/", "/scim/alpha/v2/ServiceProviderConfig/x",
+		"/scim/alpha/v2/user", "/scim/alpha/v2/u%73ers", "/scim/alpha/v2/Uſers", "/scim/alpha/V2/Users", "/scim/alpha/v1/Users", "/scim/alpha/v2Users", "/scim/alpha/Users",
+		"/scim/alpha", "/scim/alpha/", "/scim", "/scim/", "/", "", "/SCIM/alpha/v2/Users", "/v2/Users", "/Users",
+		"/scim/alpha/v2//", "/scim/alpha/v2///", "/scim/alpha//v2/", "/scim/alpha/v2/;x=1", "/scim/alpha/v2;x=1", "/scim/alpha/v2/Me/x", "/scim/alpha/v2/Me;x", "/scim/alpha/v2/%4de", "/scim/alpha/Me",
+		"/scim/alpha/v2/Users/%ff", "/scim/alpha/v2/Users/%c0%ae%c0%ae", "/scim/alpha/v2/Users/%c0%af" + user, "/scim/alpha/v2/Users/" + user + "%ff", "/scim/alpha/v2/%ff", "/scim/%ff/v2/Users",
+		"/scim/alpha/v2/Users/%252e%252e%252fGroups", "/scim/alpha/v2/Users/%EF%BC%8F" + user, "/scim/alpha/v2/Users/" + user + "%09", "/scim/alpha/v2/Users/" + user + "%0d%0aX-Evil:%201",
+		"/scim/alpha/v2/Bulk/x", "/scim/alpha/v2.", "/scim/alpha/v2/%2esearch", "/scim/alpha/v2/Users/.Search", "/scim/alpha/v2/Schemas/", "/scim/alpha/v2/ServiceProviderConfig/x",
 		"/scim/alpha/v2/Users?", "/scim/alpha/v2/Users/?", "/scim/alpha/oauth2/token/", "/scim/alpha/oauth2/../v2/Users",
 	} {
 		good := slices.Contains([]string{"/scim/alpha/v2/Users?", "/scim/alpha/v2/Users/?", "/scim/alpha/v2/Schemas/", "/scim/alpha/v2/Users/" + user + "/"}, path)

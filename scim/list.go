@@ -1,34 +1,60 @@
 package scim
 
 import (
+	"bytes"
 	"errors"
-	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
 )
 
-// query is what a list request asks for.
+// params are the parameters of a list as they were sent: in the query of a URL, or in a SearchRequest.
+type params struct {
+	attributes, excluded string
+	filter               string
+	sortBy, sortOrder    string
+	start, count         string
+	cursor               string
+	filtered, byCursor   bool // filter and cursor were given, if only empty
+}
+
+// query is what a list asks for, of one type or of both.
 type query struct {
+	types      []typeQuery
+	sorted     bool
+	descending bool
+	start      int     // startIndex, from 1; without a cursor
+	count      int     // resources of the page
+	cursor     *cursor // nil: by startIndex
+	seal       sealing // of cursors, where there is one
+}
+
+// typeQuery is what a list asks of one type.
+type typeQuery struct {
+	rt     *ResourceType
 	filter *Filter // nil: everything
 	p      *Projection
-	start  int // startIndex, from 1
-	count  int // resources of the page
+	by     attrRef // what to sort by; without attr: the type does not have it
 }
 
 // parameters reads the query of a request. What cannot be read is refused, because a filter that
 // was dropped would answer with everybody.
-func (q *request) parameters() (url.Values, error) {
-	values, err := url.ParseQuery(q.r.URL.RawQuery)
+func (q *request) parameters(more ...string) (url.Values, error) {
+	// A semicolon is a character like others (RFC 3986 section 3.4); the library takes it for a mistake.
+	values, err := url.ParseQuery(strings.ReplaceAll(q.r.URL.RawQuery, ";", "%3B"))
 	if err != nil {
 		return nil, invalidSyntax("the query of the URL cannot be read")
 	}
-	for _, name := range []string{"filter", "startIndex", "count", "attributes", "excludedAttributes"} {
-		if len(values[name]) > 1 {
-			return nil, invalidSyntax("the parameter %s is given twice", name)
+	for _, names := range [][]string{{"filter", "startIndex", "count", "attributes", "excludedAttributes"}, more} {
+		for _, name := range names {
+			if len(values[name]) > 1 {
+				return nil, invalidSyntax("the parameter %s is given twice", name)
+			}
 		}
 	}
 	return values, nil
@@ -43,35 +69,60 @@ func (q *request) projection(rt *ResourceType) (*Projection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.project(rt, values)
+	return q.project(rt, values.Get("attributes"), values.Get("excludedAttributes"))
 }
 
-func (q *request) project(rt *ResourceType, values url.Values) (*Projection, error) {
-	attributes, excluded := values.Get("attributes"), values.Get("excludedAttributes")
+func (q *request) project(rt *ResourceType, attributes, excluded string) (*Projection, error) {
 	if attributes == "" && excluded == "" {
 		return q.tenant.everything(rt), nil
 	}
 	return parseProjection(attributes, excluded, rt, q.Limits.Filter)
 }
 
-func (q *request) query(rt *ResourceType) (*query, error) {
-	values, err := q.parameters()
-	if err != nil {
-		return nil, err
+// list answers with the page that the URL asks for.
+func (q *request) list(types ...*ResourceType) error {
+	p := params{}
+	if q.r.URL.RawQuery != "" {
+		v, err := q.parameters("sortBy", "sortOrder", "cursor")
+		if err != nil {
+			return err
+		}
+		p = params{attributes: v.Get("attributes"), excluded: v.Get("excludedAttributes"), filter: v.Get("filter"), filtered: v.Has("filter"),
+			sortBy: v.Get("sortBy"), sortOrder: v.Get("sortOrder"), start: v.Get("startIndex"), count: v.Get("count"), cursor: v.Get("cursor"), byCursor: v.Has("cursor")}
 	}
-	out := &query{}
-	if out.p, err = q.project(rt, values); err != nil {
-		return nil, err
-	}
-	if text := values.Get("filter"); text != "" || values.Has("filter") {
-		if out.filter, err = parseFilter(text, rt, q.Limits.Filter); err != nil {
+	return q.answer(p, types)
+}
+
+func (q *request) listUsers() error  { return q.list(q.tenant.user) }
+func (q *request) listGroups() error { return q.list(q.tenant.group) }
+func (q *request) listAll() error    { return q.list(q.tenant.user, q.tenant.group) }
+
+// query understands parameters, all of them before anything is read.
+func (q *request) query(in params, types []*ResourceType) (*query, error) {
+	out := &query{types: make([]typeQuery, len(types))}
+	var err error
+	for i, rt := range types {
+		t := &out.types[i]
+		t.rt = rt
+		if t.p, err = q.project(rt, in.attributes, in.excluded); err != nil {
 			return nil, err
 		}
+		if in.filtered {
+			if t.filter, err = parseFilter(in.filter, rt, q.Limits.Filter, types...); err != nil {
+				return nil, err
+			}
+		}
 	}
-	if out.start, err = number(values, "startIndex", 1); err != nil {
+	if err := q.sorting(out, in.sortBy, in.sortOrder); err != nil {
 		return nil, err
 	}
-	if out.count, err = number(values, "count", q.Limits.PageDefault); err != nil {
+	if in.byCursor {
+		return out, q.cursorPage(out, in)
+	}
+	if out.start, err = number(in.start, "startIndex", "invalidValue", 1); err != nil {
+		return nil, err
+	}
+	if out.count, err = number(in.count, "count", "invalidValue", q.Limits.PageDefault); err != nil {
 		return nil, err
 	}
 	out.start = max(out.start, 1)
@@ -80,479 +131,348 @@ func (q *request) query(rt *ResourceType) (*query, error) {
 }
 
 // number reads an integer parameter; one beyond what an int holds counts as the largest.
-func number(values url.Values, name string, missing int) (int, error) {
-	text := values.Get(name)
+func number(text, name, scimType string, missing int) (int, error) {
 	if text == "" {
 		return missing, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0, invalidValue("%s must be an integer", name)
+		return 0, badRequest(scimType, "%s must be an integer", name)
 	}
 	return n, nil
 }
 
-// page collects the resources of one page out of all that match.
-type page struct {
+// listing is a page on its way, in one snapshot.
+type listing struct {
+	*request
 	*query
-	total int
-	n     int // resources on the page
+	shelves        []shelf // of query.types
+	b              []byte  // the resources of the page
+	large          []largeGroup
+	until          time.Time // when it stops looking
+	total          int
+	n              int // resources of the page so far
+	next, previous *cursor
 }
 
-// take counts a match and reports whether it is on the page.
-func (p *page) take() bool {
-	p.total++
-	if p.total < p.start || p.n == p.count {
-		return false
+// answer answers with the page that parameters ask for.
+func (q *request) answer(in params, types []*ResourceType) error {
+	query, err := q.query(in, types)
+	if err != nil {
+		return err
 	}
-	p.n++
-	return true
+	return withBuffer(func(b []byte) ([]byte, error) {
+		l := &listing{request: q, query: query, b: b}
+		var err error
+		if query.sorted && !query.kept() {
+			err = q.ranks(l.read)
+		} else {
+			err = l.read()
+		}
+		if err != nil {
+			return l.b, err
+		}
+		l.b = append(l.b, `]}`...)
+		l.send()
+		return l.b, nil
+	})
+}
+
+// read makes the page of a snapshot.
+func (l *listing) read() error {
+	return l.Service.View(l.r.Context(), func(sn *directory.Snapshot) error {
+		l.until = time.Now().Add(l.Limits.QueryTime)
+		for i := range l.types {
+			l.shelves = append(l.shelves, l.shelf(sn, &l.types[i]))
+		}
+		switch {
+		case l.sorted:
+			return l.inOrder()
+		case l.cursor != nil:
+			return l.onward()
+		}
+		return l.byIndex()
+	})
 }
 
 // head appends the fields of a ListResponse before its resources.
-func (p *page) head(dst []byte) []byte {
+func (l *listing) head(dst []byte) []byte {
 	dst = append(dst, `{"schemas":["`+listURN+`"],"totalResults":`...)
-	dst = strconv.AppendInt(dst, int64(p.total), 10)
-	dst = append(dst, `,"startIndex":`...)
-	dst = strconv.AppendInt(dst, int64(p.start), 10)
+	dst = strconv.AppendInt(dst, int64(l.total), 10)
+	if l.cursor == nil {
+		dst = append(dst, `,"startIndex":`...)
+		dst = strconv.AppendInt(dst, int64(l.start), 10)
+	}
 	dst = append(dst, `,"itemsPerPage":`...)
-	dst = strconv.AppendInt(dst, int64(p.n), 10)
+	dst = strconv.AppendInt(dst, int64(l.n), 10)
+	dst = l.appendCursor(dst, "previousCursor", l.previous)
+	dst = l.appendCursor(dst, "nextCursor", l.next)
 	return append(dst, `,"Resources":[`...)
 }
 
-// sendPage answers with the resources that b holds.
-func (q *request) sendPage(p *page, b []byte) {
+// send answers with the page, outside of the snapshot: the client may be slow.
+func (l *listing) send() {
 	var room [192]byte
-	head := p.head(room[:0])
-	header := q.w.Header()
+	head := l.head(room[:0])
+	header := l.w.Header()
 	header["Content-Type"] = contentTypeHeader
-	header["Content-Length"] = []string{strconv.Itoa(len(head) + len(b))}
-	q.w.WriteHeader(http.StatusOK)
-	if q.r.Method != http.MethodHead {
-		_, _ = q.w.Write(head) // the client is gone when one fails
-		_, _ = q.w.Write(b)
+	if len(l.large) == 0 {
+		header["Content-Length"] = []string{strconv.Itoa(len(head) + len(l.b))}
 	}
+	l.w.WriteHeader(http.StatusOK)
+	if l.r.Method == http.MethodHead {
+		return
+	}
+	_, _ = l.w.Write(head) // the client is gone when one fails
+	if len(l.large) == 0 {
+		_, _ = l.w.Write(l.b)
+		return
+	}
+	l.stream(l.b, l.types[len(l.types)-1].p, l.large) // groups are the last type of a query
 }
 
-func (q *request) listUsers() error {
-	query, err := q.query(q.tenant.user)
-	if err != nil {
-		return err
+// write puts the resource in hand on the page.
+func (l *listing) write(s shelf) error {
+	if l.n > 0 {
+		l.b = append(l.b, ',')
 	}
-	return withBuffer(func(b []byte) ([]byte, error) {
-		p := &page{query: query}
-		err := q.Service.View(q.r.Context(), func(sn *directory.Snapshot) (err error) {
-			b, err = q.usersPage(sn, p, b)
+	l.n++
+	b, large, err := s.write(l.b)
+	l.b = b
+	if large != nil {
+		l.large = append(l.large, *large)
+	}
+	return err
+}
+
+// count adds up the resources of all types, from counters; it is the total of a list without filter.
+func (l *listing) countAll() error {
+	for _, s := range l.shelves {
+		n, err := s.total()
+		if err != nil {
 			return err
-		})
-		if err != nil {
-			return b, err
 		}
-		b = append(b, `]}`...)
-		q.sendPage(p, b)
-		return b, nil
-	})
+		l.total += int(n)
+	}
+	return nil
 }
 
-func (q *request) usersPage(sn *directory.Snapshot, p *page, b []byte) (_ []byte, err error) {
-	r := q.renderer(sn, p.p)
-	write := func(u *directory.User) error {
-		if p.n > 1 {
-			b = append(b, ',')
-		}
-		var err error
-		b, err = r.user(b, u)
-		return err
-	}
-	if p.filter == nil {
-		total, err := sn.UserCount(q.tenant.ID)
-		if err != nil {
-			return b, err
-		}
-		err = everyOf(p, total, func(skip int, fn func(*directory.User) bool) error {
-			return sn.Users(q.tenant.ID, directory.ID{}, skip, fn)
-		}, write)
-		return b, err
-	}
-	doc := &userDocument{renderer: r}
-	doc.virtual = doc.attribute
-	match := func(u *directory.User) error {
-		doc.user, doc.doc = u, u.Attributes
-		if p.filter.match(&doc.storedDocument) && p.take() {
-			return errors.Join(doc.err, write(u))
-		}
-		return doc.err
-	}
-	ids, indexed, err := q.findUsers(sn, p.filter)
-	if err != nil {
-		return b, err
-	}
-	if indexed {
-		for _, id := range ids {
-			var u directory.User
-			if found, err := sn.UserResource(&u, q.tenant.ID, id); err != nil {
-				return b, err
-			} else if found {
-				if err := match(&u); err != nil {
-					return b, err
+func (q *query) unfiltered() bool { return q.types[0].filter == nil }
+
+// byIndex makes the page at startIndex in the order of types and ids.
+func (l *listing) byIndex() error {
+	for i, s := range l.shelves {
+		if f := l.types[i].filter; f != nil {
+			err := l.visit(i, directory.ID{}, false, func() (bool, error) {
+				if l.total++; l.total < l.start || l.n == l.count {
+					return true, nil
 				}
+				return true, l.write(s)
+			})
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		before := l.total
+		n, err := s.total()
+		if err != nil {
+			return err
+		}
+		l.total += int(n)
+		if l.n == l.count || l.start > l.total {
+			continue
+		}
+		var failed error
+		err = s.each(directory.ID{}, false, max(l.start-1-before, 0), func() bool {
+			failed = l.write(s)
+			return failed == nil && l.n < l.count
+		})
+		if err := errors.Join(failed, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit takes the matching resources of a type in hand, in the order of ids as shelf.each does, until fn has had enough
+// or the client is gone.
+func (l *listing) visit(kind int, after directory.ID, reverse bool, fn func() (bool, error)) error {
+	s, f := l.shelves[kind], l.types[kind].filter
+	var failed error
+	try := func() (more bool) {
+		if f != nil {
+			ok, err := s.match(f)
+			if failed = err; err != nil || !ok {
+				return err == nil
 			}
 		}
-		return b, nil
+		more, failed = fn()
+		return more && failed == nil
 	}
-	err = scanAll(q, func(fn func(*directory.User) bool) error { return sn.Users(q.tenant.ID, directory.ID{}, 0, fn) }, match)
-	return b, err
-}
-
-// everyOf writes the page of an unfiltered list: the total is counted already, and what is before
-// the page is skipped.
-func everyOf[T any](p *page, total int64, read func(skip int, fn func(*T) bool) error, write func(*T) error) error {
-	p.total = int(total)
-	if p.count == 0 || p.start > p.total {
-		return nil
+	if f != nil {
+		ids, found, err := l.find(kind)
+		if err != nil {
+			return err
+		}
+		if found {
+			return l.visitFound(s, beyond(ids, after, reverse), try, &failed)
+		}
 	}
-	var failed error
-	err := read(p.start-1, func(v *T) bool {
-		p.n++
-		failed = write(v)
-		return failed == nil && p.n < p.count
-	})
-	if failed != nil {
-		return failed
-	}
-	return err
-}
-
-// scanAll looks at every resource until the client is gone.
-func scanAll[T any](q *request, read func(func(*T) bool) error, match func(*T) error) error {
 	n := 0
-	var failed error
-	err := read(func(v *T) bool {
-		if n++; n%256 == 0 {
-			if failed = q.r.Context().Err(); failed != nil {
+	err := s.each(after, reverse, 0, func() bool {
+		if n++; n%16 == 0 { // what is derived takes its time
+			if failed = l.late(); failed != nil {
 				return false
 			}
 		}
-		failed = match(v)
-		return failed == nil
+		return try()
 	})
-	if failed != nil {
-		return failed
-	}
-	return err
+	return errors.Join(failed, err)
 }
 
-// findUsers looks for an index that answers a term which every match satisfies.
-func (q *request) findUsers(sn *directory.Snapshot, f *Filter) (ids []directory.ID, found bool, err error) {
-	for _, e := range f.equalities() {
-		if e.ref.urn != "" || e.literal.Kind != String {
-			continue
-		}
-		switch e.ref.attr.Name {
-		case "id":
-			return one(parseID(e.literal.Text)), true, nil
-		case "userName":
-			id, err := sn.UserByName(q.tenant.ID, e.literal.Text)
-			return one(id), true, err
-		case "externalId":
-			ids, err = sn.UsersByExternalID(q.tenant.ID, e.literal.Text)
-			return ids, true, err
-		case "emails":
-			if e.ref.sub == nil || e.ref.sub.Name == "value" {
-				ids, err = sn.UsersByEmail(q.tenant.ID, e.literal.Text)
-				return ids, true, err
-			}
-		}
-	}
-	return nil, false, nil
-}
-
-func parseID(text string) directory.ID {
-	id, _ := directory.ParseID(text)
-	return id
-}
-
-func one(id directory.ID) []directory.ID {
-	if id.IsZero() {
-		return nil
-	}
-	return []directory.ID{id}
-}
-
-// userDocument is a user as a filter sees it: what is stored, and what is derived on demand.
-type userDocument struct {
-	storedDocument
-	*renderer
-	user *directory.User
-	err  error // of a look-up; it is no answer of the filter
-}
-
-func (d *userDocument) attribute(ref attrRef) (v Value, ok, handled bool) {
-	u := d.user
-	switch {
-	case ref.urn == AccessURN:
-		v, err := d.accessValue(u)
-		d.err = errors.Join(d.err, err)
-		v, ok = v.Get(ref.attr.Name)
-		return v, ok, true
-	case ref.urn != "":
-		return Value{}, false, false
-	case ref.attr.Name == "groups":
-		v, err := d.groupsValue(u.ID)
-		d.err = errors.Join(d.err, err)
-		return v, len(v.Elems) > 0, true
-	}
-	return d.common(ref, "User", "/Users/", u.ID, u.Version, u.Schemas, u.Created, u.Modified)
-}
-
-func (d *userDocument) accessValue(u *directory.User) (Value, error) {
-	all, err := d.sn.Accesses(u.AccountID)
-	if err != nil {
-		return Value{}, err
-	}
-	raw, err := d.appendAccesses(nil, ofTenant(all, d.tenant.ID))
-	if err != nil {
-		return Value{}, err
-	}
-	return decodeRaw(raw), nil
-}
-
-func (d *userDocument) groupsValue(user directory.ID) (Value, error) {
-	ids, err := d.sn.GroupsOf(d.tenant.ID, user)
-	if err != nil {
-		return Value{}, err
-	}
-	raw, err := d.appendGroups(nil, ids)
-	if err != nil {
-		return Value{}, err
-	}
-	return decodeRaw(raw), nil
-}
-
-func text(s string) Value { return Value{Kind: String, Text: s} }
-
-// common answers for the attributes that every resource has.
-func (r *renderer) common(ref attrRef, resourceType, path string, id directory.ID, version uint64, schemas []byte, created, modified time.Time) (v Value, ok, handled bool) {
-	switch ref.attr {
-	case attrID:
-		return text(id.String()), true, true
-	case attrSchemas:
-		return decodeRaw(schemas), true, true
-	case attrMeta:
-		return Value{Kind: Object, Members: []Member{
-			{"resourceType", text(resourceType)},
-			{"created", text(string(appendTime(nil, created)))},
-			{"lastModified", text(string(appendTime(nil, modified)))},
-			{"location", text(r.base + path + id.String())},
-			{"version", text(string(appendETag(nil, version, r.derived)))},
-		}}, true, true
-	}
-	return Value{}, false, false
-}
-
-func (q *request) listGroups() error {
-	query, err := q.query(q.tenant.group)
-	if err != nil {
+// late is why a query stops that nobody waits for any more, or that has looked at resources for too long.
+func (l *listing) late() error {
+	if err := l.r.Context().Err(); err != nil {
 		return err
 	}
-	return withBuffer(func(b []byte) ([]byte, error) {
-		p := &groupPage{page: page{query: query}}
-		err := q.Service.View(q.r.Context(), func(sn *directory.Snapshot) (err error) {
-			b, err = q.groupsPage(sn, p, b)
+	if time.Now().After(l.until) {
+		return badRequest("tooMany", "the query looks at too many resources; narrow it by a filter on id, userName, externalId, displayName or emails")
+	}
+	return nil
+}
+
+func (l *listing) visitFound(s shelf, ids []directory.ID, try func() bool, failed *error) error {
+	for _, id := range ids {
+		found, err := s.get(id)
+		if err != nil {
 			return err
+		}
+		if found && !try() {
+			return *failed
+		}
+	}
+	return nil
+}
+
+// beyond puts ids in order and leaves out those that are not beyond a place.
+func beyond(ids []directory.ID, after directory.ID, reverse bool) []directory.ID {
+	order := func(a, b directory.ID) int {
+		if reverse {
+			return bytes.Compare(b[:], a[:])
+		}
+		return bytes.Compare(a[:], b[:])
+	}
+	slices.SortFunc(ids, order)
+	if after.IsZero() {
+		return ids
+	}
+	return slices.DeleteFunc(ids, func(id directory.ID) bool { return order(id, after) <= 0 })
+}
+
+// find looks for what answers the filter of a type without a look at all of them: a term that none of that type
+// satisfies, or one that an index answers.
+func (l *listing) find(kind int) (ids []directory.ID, found bool, err error) {
+	t := &l.types[kind]
+	terms := t.filter.equalities()
+	for _, e := range terms {
+		if e.ref.attr == attrMeta && e.ref.sub.Name == "resourceType" && e.literal.Text != t.rt.Name || len(l.types) > 1 && !t.rt.has(e.ref.attr) {
+			return nil, true, nil
+		}
+	}
+	return l.shelves[kind].find(terms)
+}
+
+// has reports whether an attribute is one of the type.
+func (rt *ResourceType) has(a *Attribute) bool {
+	if a == attrID || a == attrMeta || a == attrSchemas || slices.Contains(rt.Core.Attributes, a) {
+		return true
+	}
+	return slices.ContainsFunc(rt.Extensions, func(s *Schema) bool { return slices.Contains(s.Attributes, a) })
+}
+
+// place is where a resource stands in a list.
+type place struct {
+	key  string // what the list is sorted by; see sortKey
+	kind int    // index of its type in the query
+	id   directory.ID
+}
+
+func (p place) isZero() bool { return p.id.IsZero() }
+
+// onward makes the page at a cursor in the order of types and ids. It begins where the cursor is and ends one behind
+// the page, so that it costs the same at any depth. Only the first page of a filter looks at everything, to count it.
+func (l *listing) onward() error {
+	at, back := l.cursor.at, l.cursor.back
+	l.total = l.cursor.total
+	counting := l.total < 0
+	if l.unfiltered() {
+		l.total, counting = 0, false
+		if err := l.countAll(); err != nil {
+			return err
+		}
+	}
+	var run []place
+	var more bool
+	matched := 0
+	for i := range l.shelves {
+		kind, after := i, directory.ID{}
+		if back {
+			kind = len(l.shelves) - 1 - i
+		}
+		switch {
+		case at.isZero():
+		case kind == at.kind:
+			after = at.id
+		case kind < at.kind != back:
+			continue
+		}
+		s := l.shelves[kind]
+		err := l.visit(kind, after, back, func() (bool, error) {
+			if matched++; matched > l.count {
+				more = true
+				return counting, nil
+			}
+			run = append(run, place{kind: kind, id: s.id()})
+			if back {
+				return true, nil
+			}
+			return true, l.write(s)
 		})
 		if err != nil {
-			return b, err
+			return err
 		}
-		b = append(b, `]}`...)
-		if len(p.large) == 0 {
-			q.sendPage(&p.page, b)
-			return b, nil
+		if more && !counting {
+			break
 		}
-		q.w.Header()["Content-Type"] = contentTypeHeader
-		q.w.WriteHeader(http.StatusOK)
-		if q.r.Method == http.MethodHead {
-			return b, nil
+	}
+	if counting {
+		l.total = matched
+	}
+	if back {
+		slices.Reverse(run)
+		if err := l.writeAll(run); err != nil {
+			return err
 		}
-		var room [192]byte
-		_, _ = q.w.Write(p.head(room[:0])) // the client is gone when it fails
-		q.stream(b, p.p, p.large)
-		return b, nil
-	})
+	}
+	l.link(run, more)
+	return nil
 }
 
-// groupPage is a page with the groups on it that are too large for one snapshot.
-type groupPage struct {
-	page
-	large []largeGroup
-}
-
-func (q *request) groupsPage(sn *directory.Snapshot, p *groupPage, b []byte) (_ []byte, err error) {
-	r := q.renderer(sn, p.p)
-	limit := memberLimit(p.p)
-	write := func(g *directory.Group) error {
-		if p.n > 1 {
-			b = append(b, ',')
+// writeAll puts resources of this snapshot on the page.
+func (l *listing) writeAll(run []place) error {
+	for i := range run {
+		s := l.shelves[run[i].kind]
+		found, err := s.get(run[i].id)
+		if err == nil && !found {
+			err = directory.ErrDamaged // an index names what is not there
 		}
-		var last directory.ID
-		var more bool
-		var err error
-		if b, last, more, err = r.group(b, g, limit); more {
-			p.large = append(p.large, largeGroup{g.ID, last, len(b)})
-			b = append(b, `]}`...)
-		}
-		return err
-	}
-	if p.filter == nil {
-		total, err := sn.GroupCount(q.tenant.ID)
-		if err != nil {
-			return b, err
-		}
-		err = everyOf(&p.page, total, func(skip int, fn func(*directory.Group) bool) error {
-			return sn.Groups(q.tenant.ID, directory.ID{}, skip, fn)
-		}, write)
-		return b, err
-	}
-	doc := &groupDocument{renderer: r, wanted: wantedMembers(p.filter)}
-	doc.virtual = doc.attribute
-	match := func(g *directory.Group) error {
-		doc.group, doc.doc = g, g.Attributes
-		if p.filter.match(&doc.storedDocument) && p.take() {
-			return errors.Join(doc.err, write(g))
-		}
-		return doc.err
-	}
-	ids, indexed, err := q.findGroups(sn, p.filter)
-	if err != nil {
-		return b, err
-	}
-	if !indexed {
-		err = scanAll(q, func(fn func(*directory.Group) bool) error { return sn.Groups(q.tenant.ID, directory.ID{}, 0, fn) }, match)
-		return b, err
-	}
-	for _, id := range ids {
-		g, err := sn.Group(q.tenant.ID, id)
-		if directory.KindOf(err) == directory.NotFound && err != nil {
-			continue
+		if err == nil {
+			err = l.write(s)
 		}
 		if err != nil {
-			return b, err
-		}
-		if err := match(g); err != nil {
-			return b, err
+			return err
 		}
 	}
-	return b, nil
-}
-
-func (q *request) findGroups(sn *directory.Snapshot, f *Filter) (ids []directory.ID, found bool, err error) {
-	for _, e := range f.equalities() {
-		if e.ref.urn != "" || e.literal.Kind != String {
-			continue
-		}
-		switch e.ref.attr.Name {
-		case "id":
-			return one(parseID(e.literal.Text)), true, nil
-		case "displayName":
-			id, err := sn.GroupByName(q.tenant.ID, e.literal.Text)
-			return one(id), true, err
-		case "externalId":
-			ids, err = sn.GroupsByExternalID(q.tenant.ID, e.literal.Text)
-			return ids, true, err
-		case "members":
-			if e.ref.sub == nil || e.ref.sub.Name == "value" {
-				ids, err = sn.GroupsOf(q.tenant.ID, parseID(e.literal.Text))
-				return ids, true, err
-			}
-		}
-	}
-	return nil, false, nil
-}
-
-// groupDocument is a group as a filter sees it.
-type groupDocument struct {
-	storedDocument
-	*renderer
-	group  *directory.Group
-	err    error          // of a look-up; it is no answer of the filter
-	wanted []directory.ID // the only members that the filter asks for; nil: it may ask for any
-}
-
-// wantedMembers returns the ids that a filter asks members for when it asks for nothing else of
-// them, so that a large group is not read to find one member. Such a filter says the same of those
-// members alone as of all.
-func wantedMembers(f *Filter) (ids []directory.ID) {
-	for i := range f.nodes {
-		n := &f.nodes[i]
-		if n.op < opPath || n.ref.attr == nil || n.ref.attr.Name != "members" {
-			continue
-		}
-		if n.op == opPath {
-			if !f.positive(n.first) {
-				return nil // it may hold for a member that is not named
-			}
-			continue // what is asked of the element are nodes of their own
-		}
-		if n.op != opEq && n.op != opNe || n.ref.sub != nil && n.ref.sub.Name != "value" {
-			return nil
-		}
-		v := n.lit.value()
-		if v.Kind != String {
-			return nil
-		}
-		ids = append(ids, parseID(v.Text))
-	}
-	return ids
-}
-
-// positive reports whether nothing in that part of a filter is denied.
-func (f *Filter) positive(id int32) bool {
-	switch n := &f.nodes[id]; n.op {
-	case opNot, opNe:
-		return false
-	case opAnd, opOr:
-		for id = n.first; ; id = f.nodes[id].next {
-			if !f.positive(id) {
-				return false
-			}
-			if f.nodes[id].next == 0 {
-				return true
-			}
-		}
-	}
-	return true
-}
-
-func (d *groupDocument) attribute(ref attrRef) (v Value, ok, handled bool) {
-	g := d.group
-	if ref.urn == "" && ref.attr.Name == "members" {
-		v, err := d.membersValue(g.ID)
-		d.err = errors.Join(d.err, err)
-		return v, len(v.Elems) > 0, true
-	}
-	if ref.urn != "" {
-		return Value{}, false, false
-	}
-	return d.common(ref, "Group", "/Groups/", g.ID, g.Version, g.Schemas, g.Created, g.Modified)
-}
-
-func (d *groupDocument) membersValue(group directory.ID) (Value, error) {
-	if d.wanted == nil {
-		raw, _, _, err := d.members([]byte{'['}, group, directory.ID{}, math.MaxInt)
-		if err != nil {
-			return Value{}, err
-		}
-		return decodeRaw(append(raw, ']')), nil
-	}
-	list := Value{Kind: Array}
-	for _, id := range d.wanted {
-		in, err := d.sn.IsMember(d.tenant.ID, group, id)
-		if err != nil {
-			return Value{}, err
-		}
-		if in {
-			list.Elems = append(list.Elems, memberValue(directory.Member{ID: id, Kind: directory.MemberUser}))
-		}
-	}
-	return list, nil
+	return nil
 }

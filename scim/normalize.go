@@ -2,10 +2,10 @@ package scim
 
 import (
 	"encoding/base64"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -27,6 +27,7 @@ const (
 	maxNameLength   = 256   // characters of userName and displayName
 	maxTextLength   = 1024  // characters of any other text
 	maxBinaryLength = 16384 // characters of base64
+	maxNumberLength = 64    // characters of an integer or decimal
 	maxElements     = 500   // elements of a multi-valued attribute other than members
 	maxWarnings     = 20
 	maxClip         = 128
@@ -45,6 +46,26 @@ func (rt *ResourceType) normalize(v Value, mode Mode) (Value, []Warning, error) 
 		return Value{}, nil, err
 	}
 	return v, n.warnings, nil
+}
+
+// unfold takes core attributes out of an object with the core URN, where some clients put them as those of an extension. Strict mode
+// knows no such attribute. Who names an attribute in both places says two things.
+func (rt *ResourceType) unfold(v Value, mode Mode) (Value, error) {
+	i := slices.IndexFunc(v.Members, func(m Member) bool { return m.Value.Kind != Null && equalFold(m.Name, rt.Core.ID) })
+	if mode.Strict || i < 0 {
+		return v, nil
+	}
+	if v.Members[i].Value.Kind != Object {
+		return v, invalidValue("%s must be an object.", rt.Core.ID)
+	}
+	members := slices.Delete(slices.Clone(v.Members), i, i+1)
+	for _, m := range v.Members[i].Value.Members {
+		if _, twice := v.Get(m.Name); twice {
+			return v, invalidValue("%s stands in %s and outside of it.", clip(m.Name), rt.Core.ID)
+		}
+		members = append(members, m)
+	}
+	return Value{Kind: Object, Members: members}, nil
 }
 
 // schemasOf returns the value of schemas for these attributes: the core URN and each extension of
@@ -168,28 +189,25 @@ func (n *normalizer) resource(v Value) (Value, error) {
 
 // envelope checks what every resource carries and the server writes itself.
 func (n *normalizer) envelope(v Value) error {
-	core := false
-	switch list, _ := v.Get("schemas"); list.Kind {
-	case Null:
-	case Array:
-		for _, e := range list.Elems {
-			switch {
-			case e.Kind != String:
-				return invalidValue("schemas must be a list of URNs.")
-			case equalFold(e.Text, n.rt.Core.ID):
-				core = true
-			case n.rt.extension(e.Text) != nil:
-			case n.mode.Strict:
-				return invalidValue("schemas holds %q, which %s does not have.", clip(e.Text), n.rt.Name)
-			default:
-				n.warn(e.Text, "unknown schema")
-			}
-		}
-	default:
+	list, _ := v.Get("schemas")
+	if list.Kind != Null && list.Kind != Array {
 		return invalidValue("schemas must be a list of URNs.")
 	}
-	if n.mode.Strict && !core {
-		return invalidSyntax("schemas must hold %s.", n.rt.Core.ID)
+	for _, e := range list.Elems {
+		switch {
+		case e.Kind != String:
+			return invalidValue("schemas must be a list of URNs.")
+		case equalFold(e.Text, n.rt.Core.ID) || n.rt.extension(e.Text) != nil:
+		case n.mode.Strict:
+			return invalidValue("schemas holds %q, which %s does not have.", clip(e.Text), n.rt.Name)
+		default:
+			n.warn(e.Text, "unknown schema")
+		}
+	}
+	if n.mode.Strict {
+		if err := n.schemasNamed(list, v); err != nil {
+			return err
+		}
 	}
 	if meta, _ := v.Get("meta"); meta.Kind != Null && meta.Kind != Object {
 		return invalidValue("meta must be an object.")
@@ -197,9 +215,34 @@ func (n *normalizer) envelope(v Value) error {
 	return nil
 }
 
+// schemasNamed checks that schemas names what the resource holds, each once (RFC 7643 section 3).
+func (n *normalizer) schemasNamed(list, v Value) error {
+	times := func(urn string) (count int) {
+		for _, e := range list.Elems {
+			if equalFold(e.Text, urn) {
+				count++
+			}
+		}
+		return count
+	}
+	if times(n.rt.Core.ID) == 0 {
+		return invalidSyntax("schemas must hold %s.", n.rt.Core.ID)
+	}
+	for _, s := range append([]*Schema{n.rt.Core}, n.rt.Extensions...) {
+		object, _ := v.Get(s.ID)
+		switch count := times(s.ID); {
+		case count > 1:
+			return invalidValue("schemas holds %s twice.", s.ID)
+		case count == 0 && !object.empty():
+			return invalidSyntax("schemas must hold %s, of which the resource holds something.", s.ID)
+		}
+	}
+	return nil
+}
+
 // extension reads the object of an extension.
 func (n *normalizer) extension(ext *Schema, v Value) ([]Member, error) {
-	if v.Kind == Object && v.empty() || v.Kind == Null || v.Kind == Array && len(v.Elems) == 0 {
+	if v.Kind == Object && n.nothing(v) || v.Kind == Null || v.Kind == Array && len(v.Elems) == 0 {
 		return nil, nil
 	}
 	if v.Kind != Object {
@@ -221,6 +264,11 @@ func (n *normalizer) members(ref attrRef, attrs []*Attribute, v Value) (out []Me
 		if ok {
 			known++
 		}
+		if a == attrMembers && ok && n.mode.Strict {
+			if err := n.memberShapes(mv); err != nil {
+				return nil, 0, err
+			}
+		}
 		if a.Mutability == "readOnly" || a == attrMembers {
 			continue
 		}
@@ -237,6 +285,29 @@ func (n *normalizer) members(ref attrRef, attrs []*Attribute, v Value) (out []Me
 		}
 	}
 	return out, known, nil
+}
+
+// memberShapes refuses what memberRefs would understand although members are not defined so.
+func (n *normalizer) memberShapes(list Value) error {
+	ref := attrRef{attr: attrMembers}
+	for _, e := range list.Elems {
+		if e.Kind != Object {
+			return invalidValue("Each of members must be an object.")
+		}
+		typ, _ := e.Get("type")
+		if typ.Kind != Null && (typ.Kind != String || !equalFold(typ.Text, "User") && !equalFold(typ.Text, "Group")) {
+			return invalidValue("The type of a member must be User or Group.")
+		}
+		if at, has := e.Get("$ref"); has {
+			if _, _, err := n.scalar(ref.of(find(attrMembers.Sub, "$ref")), at); err != nil {
+				return err
+			}
+		}
+		if err := n.unknown(ref, attrMembers.Sub, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unknown deals with the members of v that attrs does not define: a warning, or in strict mode an
@@ -258,6 +329,9 @@ func (n *normalizer) unknown(ref attrRef, attrs []*Attribute, v Value) error {
 		}
 		if n.mode.Strict {
 			return invalidSyntax("%s is not an attribute of %s.", clip(path), n.rt.Name)
+		}
+		if ref == (attrRef{}) && (n.rt.decides(m.Name) || n.rt.hides(m.Name, m.Value)) {
+			return invalidValue("%s is not an attribute of %s, and not passed over: it may be meant to decide who may enter.", clip(path), n.rt.Name)
 		}
 		n.warn(path, "unknown attribute")
 	}
@@ -303,10 +377,10 @@ func (n *normalizer) attribute(ref attrRef, v Value) (Value, bool, error) {
 func (n *normalizer) list(ref attrRef, v Value) (Value, bool, error) {
 	a := ref.target()
 	switch {
-	case v.Kind == String && v.Text == "":
+	case v.Kind == String && v.Text == "" && !n.mode.Strict:
 		return Value{}, false, nil
 	case v.Kind == Array:
-	case n.patch && !(v.Kind == Object && len(v.Members) == 0):
+	case n.patch && !(v.Kind == Object && len(v.Members) == 0 || v.Kind == String && v.Text == ""):
 		v = Value{Kind: Array, Elems: []Value{v}}
 	default:
 		return Value{}, false, invalidValue("%s must be a list.", ref.path())
@@ -350,16 +424,24 @@ func (n *normalizer) unwrap(v Value) Value {
 	return v
 }
 
+// nothing reports whether an object says nothing. In strict mode an empty string in it may still be wrong.
+func (n *normalizer) nothing(v Value) bool {
+	if !n.mode.Strict {
+		return v.empty()
+	}
+	return !slices.ContainsFunc(v.Members, func(m Member) bool { return m.Value.Kind != Null })
+}
+
 // complex reads one complex value. A plain value stands for its sub-attribute value.
 func (n *normalizer) complex(ref attrRef, v Value) (Value, bool, error) {
 	a := ref.target()
 	switch v.Kind {
 	case Object:
-		if v.empty() {
+		if n.nothing(v) {
 			return Value{}, false, nil
 		}
 	case String, Number:
-		if v.Kind == String && v.Text == "" {
+		if v.Kind == String && v.Text == "" && !n.mode.Strict {
 			return Value{}, false, nil
 		}
 		if !n.mode.Strict && find(a.Sub, "value") != nil {
@@ -368,25 +450,29 @@ func (n *normalizer) complex(ref attrRef, v Value) (Value, bool, error) {
 		}
 		fallthrough
 	default:
+		if a.MultiValued {
+			return Value{}, false, invalidValue("Each value of %s must be an object.", ref.path())
+		}
 		return Value{}, false, invalidValue("%s must be an object.", ref.path())
 	}
 	out, known, err := n.members(ref, a.Sub, v)
 	if err == nil && known < len(v.Members) {
 		err = n.unknown(ref, a.Sub, v)
 	}
-	if err == nil && a == attrManager && len(out) > 0 && out[0].Name != "value" {
+	if err == nil && a == attrManager && !n.patch && len(out) > 0 && out[0].Name != "value" {
 		n.warn(ref.path(), "manager without a value")
 		return Value{}, false, nil
 	}
 	return Value{Kind: Object, Members: out}, len(out) > 0, err
 }
 
-// scalar reads one plain value as the type that is declared for it. The empty string is no value.
+// scalar reads one plain value as the type that is declared for it. The empty string is no value;
+// in strict mode it can stand for none only where a string may stand.
 func (n *normalizer) scalar(ref attrRef, v Value) (Value, bool, error) {
-	if v.Kind == Null || v.Kind == String && v.Text == "" {
+	a := ref.target()
+	if v.Kind == Null || v.Kind == String && v.Text == "" && (!n.mode.Strict || textual(a)) {
 		return Value{}, false, nil
 	}
-	a := ref.target()
 	switch a.Type {
 	case TypeBoolean:
 		if v.Kind == String && n.mode.Strict {
@@ -409,22 +495,33 @@ func (n *normalizer) scalar(ref attrRef, v Value) (Value, bool, error) {
 			return Value{Kind: Number, Text: v.Text}, true, nil
 		}
 	case TypeDateTime:
-		if v.Kind == String && validDateTime(v.Text) {
+		if _, ok := parseInstant(v.Text); ok && v.Kind == String {
 			return v, true, nil
 		}
 	case TypeBinary:
-		if v.Kind == String && len(v.Text) <= maxBinaryLength && validBase64(v.Text) {
+		if v.Kind == String && v.Text != "" && len(v.Text) <= maxBinaryLength && validBase64(v.Text) {
 			return v, true, nil
 		}
 	default:
 		return n.text(ref, v)
 	}
-	return Value{}, false, invalidValue("%s must be a %s.", ref.path(), a.Type)
+	return Value{}, false, mustBe(ref)
 }
+
+// mustBe is the error for a value that is not of the type of its attribute.
+func mustBe(ref attrRef) error {
+	article := "a"
+	if ref.target().Type == TypeInteger {
+		article = "an"
+	}
+	return invalidValue("%s must be %s %s.", ref.path(), article, ref.target().Type)
+}
+
+func textual(a *Attribute) bool { return a.Type == TypeString || a.Type == TypeReference }
 
 // numeric reports whether v is a number, or a string that holds one and may stand for it.
 func (n *normalizer) numeric(v Value) bool {
-	return v.Kind == Number || v.Kind == String && !n.mode.Strict && len(v.Text) <= 64 && scanNumber(v.Text) == len(v.Text)
+	return len(v.Text) <= maxNumberLength && (v.Kind == Number || v.Kind == String && !n.mode.Strict && scanNumber(v.Text) == len(v.Text))
 }
 
 // text reads a string or reference. A number becomes its digits (employeeNumber), but not where
@@ -435,7 +532,10 @@ func (n *normalizer) text(ref attrRef, v Value) (Value, bool, error) {
 		v.Kind = String
 	}
 	if v.Kind != String {
-		return Value{}, false, invalidValue("%s must be a %s.", ref.path(), ref.target().Type)
+		return Value{}, false, mustBe(ref)
+	}
+	if n.mode.Strict && ref.target().Type == TypeReference && !validURI(v.Text) {
+		return Value{}, false, invalidValue("%s must be a URI.", ref.path())
 	}
 	limit := maxTextLength
 	if ref.urn == "" && ref.sub == nil && (identifies || ref.attr.Name == "displayName") {
@@ -444,39 +544,63 @@ func (n *normalizer) text(ref attrRef, v Value) (Value, bool, error) {
 	if len(v.Text) > limit && utf8.RuneCountInString(v.Text) > limit {
 		return Value{}, false, invalidValue("%s may have %d characters at most.", ref.path(), limit)
 	}
-	if identifies {
-		if strings.TrimSpace(v.Text) == "" {
-			return Value{}, false, invalidValue("%s is required.", ref.path())
-		}
-		if strings.ContainsFunc(v.Text, invisible) {
-			return Value{}, false, invalidValue("%s holds a control or invisible character.", ref.path())
-		}
+	if identifies && strings.TrimSpace(v.Text) == "" {
+		return Value{}, false, invalidValue("%s is required.", ref.path())
 	}
 	return v, true, nil
 }
 
+// checkNames refuses a name that identifies the resource and holds what does not show, but not the one that it has: whoever
+// got such a name before it was refused must not stay in because of it. Both values are canonical, before Null for a new resource.
+func (rt *ResourceType) checkNames(before, after Value) error {
+	for _, a := range rt.Core.Attributes {
+		if a.Uniqueness != "server" {
+			continue
+		}
+		hidden := invisible
+		if a == attrGroupName {
+			hidden = invisibleInGroup
+		}
+		was, _ := before.Get(a.Name)
+		now, _ := after.Get(a.Name)
+		if !equalValue(was, now) && strings.ContainsFunc(now.Text, hidden) {
+			return invalidValue("%s holds a control or invisible character.", a.Name)
+		}
+	}
+	return nil
+}
+
 // invisible reports whether a character does not show, or changes how its neighbours show: two
-// names that differ by it alone look alike.
+// names that differ by it alone look alike. Source: Unicode, Default_Ignorable_Code_Point (DerivedCoreProperties).
 func invisible(r rune) bool {
-	return r < 0x20 || r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	return r < 0x20 || r >= 0x7f && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// validDateTime accepts xsd:dateTime with date and time; the zone may be missing.
-func validDateTime(s string) bool {
-	// time.Parse is lenient about a missing zero and a comma.
-	if len(s) < len("2006-01-02T15:04:05") || len(s) > 64 || s[10] != 'T' || s[13] != ':' || strings.Contains(s, ",") {
-		return false
-	}
-	if _, err := time.Parse(time.RFC3339, s); err == nil {
-		return true
-	}
-	_, err := time.Parse("2006-01-02T15:04:05", s)
-	return err == nil
+// invisibleInGroup is invisible for the names of groups, which are words and emoji: those need variation selectors, and
+// joiners as Persian and Indic scripts do.
+func invisibleInGroup(r rune) bool {
+	return invisible(r) && r != '\u200c' && r != '\u200d' && !unicode.Is(unicode.Variation_Selector, r)
 }
 
+// validBase64 accepts base64 (RFC 4648 section 4). The padding may be missing (RFC 7643 section 2.3.6).
 func validBase64(s string) bool {
-	_, err := base64.StdEncoding.Strict().DecodeString(s)
+	encoding := base64.StdEncoding
+	if len(s)%4 != 0 {
+		encoding = base64.RawStdEncoding
+	}
+	_, err := encoding.Strict().DecodeString(s)
 	return err == nil && !strings.ContainsAny(s, "\r\n")
+}
+
+// validURI accepts a URI or a relative reference (RFC 3986 section 4.1).
+func validURI(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !letter(c) && !('0' <= c && c <= '9') && strings.IndexByte("-._~:/?#[]@!$&'()*+,;=%", c) < 0 {
+			return false
+		}
+	}
+	_, err := url.Parse(s)
+	return err == nil
 }
 
 // primaries counts the elements with primary true.
@@ -532,12 +656,12 @@ func demote(elems []Value, except func(int) bool) []Value {
 func tidy(a *Attribute, elems []Value, later bool) []Value {
 	out := elems[:0]
 	same := func(out []Value, e Value) int {
-		return slices.IndexFunc(out, func(o Value) bool { return sameElement(o, e) })
+		return slices.IndexFunc(out, func(o Value) bool { return sameElement(a, o, e) })
 	}
 	if len(elems) > 16 { // comparing each with each would take too long
 		seen := make(map[string]int, len(elems))
 		same = func(out []Value, e Value) int {
-			key := elementKey(e)
+			key := elementKey(a, e)
 			if at, ok := seen[key]; ok {
 				return at
 			}
@@ -559,14 +683,30 @@ func tidy(a *Attribute, elems []Value, later bool) []Value {
 }
 
 // elementKey returns a text that two values share when sameElement holds.
-func elementKey(e Value) string {
+func elementKey(a *Attribute, e Value) string {
 	v, ok := e.Get("value")
 	if !ok {
-		return string(appendValue([]byte{'='}, e))
+		return string(appendValue([]byte{'='}, folded(a, e)))
 	}
 	t, _ := e.Get("type")
-	key := append(appendValue(nil, v), ' ', '0'+byte(t.Kind))
+	key := append(appendValue(nil, folded(valueOf(a), v)), ' ', '0'+byte(t.Kind))
 	return string(key) + lowerASCII(t.Text)
+}
+
+// folded returns a text in the form in which those of the attribute compare, anything else as it is.
+func folded(a *Attribute, v Value) Value {
+	if v.Kind == String && a.Type == TypeString && !a.CaseExact {
+		v.Text = foldText(v.Text)
+	}
+	return v
+}
+
+// valueOf returns the sub-attribute value of an attribute that has one.
+func valueOf(a *Attribute) *Attribute {
+	if sub := find(a.Sub, "value"); sub != nil {
+		return sub
+	}
+	return a
 }
 
 // hollow reports whether a complex value holds nothing but labels: its type and whether it is
@@ -588,16 +728,17 @@ func hollow(a *Attribute, e Value) bool {
 
 func label(name string) bool { return equalFold(name, "type") || equalFold(name, "primary") }
 
-// sameElement reports whether two values of a list are one: equal, or of the same type and value.
-func sameElement(x, y Value) bool {
+// sameElement reports whether two values of a list are one: equal, or of the same type and value. Texts compare as the
+// attribute says.
+func sameElement(a *Attribute, x, y Value) bool {
 	xv, ok := x.Get("value")
 	yv, ok2 := y.Get("value")
 	if !ok || !ok2 {
-		return equalValue(x, y)
+		return sameValue(a, x, y)
 	}
 	xt, _ := x.Get("type")
 	yt, _ := y.Get("type")
-	return equalValue(xv, yv) && xt.Kind == yt.Kind && equalFold(xt.Text, yt.Text)
+	return sameValue(valueOf(a), xv, yv) && xt.Kind == yt.Kind && equalFold(xt.Text, yt.Text)
 }
 
 // equalValue compares canonical values.

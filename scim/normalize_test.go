@@ -82,7 +82,7 @@ func TestTidyLongLists(t *testing.T) {
 		}
 		var want []Value // by adding one after the other to a short list
 		for _, e := range elems {
-			i := slices.IndexFunc(want, func(o Value) bool { return sameElement(o, e) })
+			i := slices.IndexFunc(want, func(o Value) bool { return sameElement(a, o, e) })
 			if i < 0 {
 				want = append(want, e)
 				continue
@@ -159,6 +159,9 @@ func TestNormalizeRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		v, _, err := testUser.normalize(parseTest(t, expand(test.body)), Mode{})
+		if err == nil {
+			err = testUser.checkNames(Value{}, v)
+		}
 		if scimType(err) != test.scimType {
 			t.Errorf("%.80s: got %.80s, %v; want %s", test.body, encode(v), err, test.scimType)
 		}
@@ -183,10 +186,26 @@ func TestNormalizeStrict(t *testing.T) {
 		{`{S,"userName":"u","C":{"berth":"B","codes":[{"value":"1"}]}}`, "invalidValue"},
 		{`{S,"userName":"u","C":{"berth":"B","rank":"1"}}`, "invalidValue"},
 		{`{S,"userName":"u","emails":[{"value":"a","primary":true},{"value":"b","primary":true}]}`, "invalidValue"},
+		{`{S,"userName":"u","title":"","C":null,"E":{}}`, "<nil>"},
+		{`{S,"userName":"u","active":""}`, "invalidValue"},
+		{`{S,"userName":"u","emails":""}`, "invalidValue"},
+		{`{S,"userName":"u","name":""}`, "invalidValue"},
+		{`{S,"userName":"u","C":{"berth":"B","since":""}}`, "invalidValue"},
+		{`{S,"userName":"u","photos":[{"value":"no url"}]}`, "invalidValue"},
+		{`{S,"userName":"u","photos":[{"value":"photos/a%20b.png#x"},{"value":"https://x.example/é"}]}`, "invalidValue"},
+		{`{S,"userName":"u","photos":[{"value":"photos/a%20b.png#x"},{"value":"https://x.example/a?b=c"}]}`, "<nil>"},
+		{`{"schemas":["` + UserURN + `"],"userName":"u","C":{"berth":"B"}}`, "invalidSyntax"},
+		{`{"schemas":["` + UserURN + `","` + UserURN + `"],"userName":"u"}`, "invalidValue"},
 		{`{S,"id":"x","meta":{},"groups":[],"password":"p","userName":"u","title":null,"E":{"manager":{"value":"m","displayName":"x"}},"C":{"berth":"B"}}`, "<nil>"},
 	}
 	for _, test := range tests {
-		body := strings.Replace(test.body, "{S,", `{"schemas":["`+UserURN+`"],`, 1)
+		urns := `"` + UserURN + `"`
+		for name, urn := range map[string]string{`"E":{"`: EnterpriseURN, `"C":{"`: crewURN} {
+			if strings.Contains(test.body, name) {
+				urns += `,"` + urn + `"`
+			}
+		}
+		body := strings.Replace(test.body, "{S,", `{"schemas":[`+urns+`],`, 1)
 		v, warnings, err := testUser.normalize(parseTest(t, expand(body)), Mode{Strict: true})
 		if scimType(err) != test.scimType || warnings != nil {
 			t.Errorf("%s: got %s, %v, %v; want %s", test.body, encode(v), warnings, err, test.scimType)
@@ -215,8 +234,44 @@ func TestNormalizeGroup(t *testing.T) {
 		t.Errorf("got %s, %v, %v; want %s", encode(v), warnings, err, want)
 	}
 	for _, body := range []string{`{}`, `{"displayName":""}`, `{"displayName":7}`, `{"displayName":"a\u200bb"}`} {
-		if v, _, err := testGroup.normalize(parseTest(t, body), Mode{}); scimType(err) != "invalidValue" {
+		v, _, err := testGroup.normalize(parseTest(t, body), Mode{})
+		if err == nil {
+			err = testGroup.checkNames(Value{}, v)
+		}
+		if scimType(err) != "invalidValue" {
 			t.Errorf("%s: %s, %v", body, encode(v), err)
+		}
+	}
+}
+
+// What does not show is refused in a name that identifies, but where the name stays as it was; names of groups may hold
+// what emoji and scripts are written with.
+func TestNamesThatHide(t *testing.T) {
+	user := func(name string) Value { return parseTest(t, `{"userName":"`+name+`"}`) }
+	group := func(name string) Value { return parseTest(t, `{"displayName":"`+name+`"}`) }
+	for _, name := range []string{"⚙️ Ops", "❤︎", "1️⃣ First", "葛\U000E0100城", "ᠠ\u180bᠡ", "می\u200cخواهم", "👩\u200d🚀"} {
+		if err := testGroup.checkNames(Value{}, group(name)); err != nil {
+			t.Errorf("group %q: %v", name, err)
+		}
+		if err := testUser.checkNames(Value{}, user(name)); scimType(err) != "invalidValue" {
+			t.Errorf("user %q: %v", name, err)
+		}
+	}
+	for _, hidden := range []string{"\u200b", "\u200e", "\u202e", "\u2060", "\ufeff", "\u00ad", "\u034f", "\u3164", "\U000E0041"} {
+		name := "a" + hidden + "b"
+		for _, other := range []Value{{}, group("ab"), group(name + "c")} {
+			if err := testGroup.checkNames(other, group(name)); scimType(err) != "invalidValue" {
+				t.Errorf("group %q after %s: %v", name, encode(other), err)
+			}
+		}
+		if err := testUser.checkNames(user("ab"), user(name)); scimType(err) != "invalidValue" {
+			t.Errorf("user %q: %v", name, err)
+		}
+		if err := testGroup.checkNames(group(name), group(name)); err != nil {
+			t.Errorf("group %q, which it is called already: %v", name, err)
+		}
+		if err := testUser.checkNames(user(name), user(name)); err != nil {
+			t.Errorf("user %q, who is called so already: %v", name, err)
 		}
 	}
 }

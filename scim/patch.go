@@ -3,23 +3,27 @@ package scim
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // PatchLimits bound what one PATCH may ask for. Zero fields take the defaults.
 type PatchLimits struct {
 	Operations int
 	Members    int // members of a group named in all operations together
+	Looks      int // at members of a group by the filters of all operations together; the first filter may look at each
 	PathLength int
 	Filter     FilterLimits
 }
 
-// DefaultPatchLimits are the limits where nothing else is set.
-var DefaultPatchLimits = PatchLimits{Operations: 100, Members: 1000, PathLength: 512, Filter: DefaultFilterLimits}
+// DefaultPatchLimits are the limits where nothing else is set. Microsoft's template sends an operation for each attribute
+// that /Schemas has, in one PATCH.
+var DefaultPatchLimits = PatchLimits{Operations: maxSteps, Members: 1000, Looks: 200_000, PathLength: 512, Filter: DefaultFilterLimits}
 
 func (l PatchLimits) orDefaults() PatchLimits {
 	return PatchLimits{
 		Operations: cmp.Or(l.Operations, DefaultPatchLimits.Operations),
 		Members:    cmp.Or(l.Members, DefaultPatchLimits.Members),
+		Looks:      cmp.Or(l.Looks, DefaultPatchLimits.Looks),
 		PathLength: cmp.Or(l.PathLength, DefaultPatchLimits.PathLength),
 		Filter:     l.Filter.orDefaults(),
 	}
@@ -44,7 +48,7 @@ const (
 	removeMembers                      // Members leave; those who are not in are passed over
 	replaceMembers                     // exactly Members remain
 	clearMembers                       // nobody remains
-	removeMatching                     // those for whom Filter holds leave
+	removeMatching                     // those for whom Filter holds leave; where Members names one, no other can match
 )
 
 // MemberOp is one change of who is in a group. Members are rows of their own and not part of the
@@ -90,7 +94,7 @@ func parsePatch(body Value, rt *ResourceType, mode Mode, lim PatchLimits) (*Patc
 	if body.Kind != Object {
 		return nil, invalidSyntax("A PATCH body must be a JSON object.")
 	}
-	if mode.Strict && !namesPatch(body) {
+	if mode.Strict && !namesSchema(body, patchURN) {
 		return nil, invalidSyntax("schemas must hold %s.", patchURN)
 	}
 	list, ok := body.Get("Operations")
@@ -118,9 +122,10 @@ func parsePatch(body Value, rt *ResourceType, mode Mode, lim PatchLimits) (*Patc
 	return &Patch{rt: rt, mode: mode, steps: r.steps, members: r.memberOps, warnings: r.warnings}, nil
 }
 
-func namesPatch(body Value) bool {
+// namesSchema reports whether the schemas of a message hold a URN.
+func namesSchema(body Value, urn string) bool {
 	list, _ := body.Get("schemas")
-	return slices.ContainsFunc(list.Elems, func(e Value) bool { return e.Kind == String && equalFold(e.Text, patchURN) })
+	return slices.ContainsFunc(list.Elems, func(e Value) bool { return e.Kind == String && equalFold(e.Text, urn) })
 }
 
 // Limits of the work that one patch may cause under the store's lock: each step may look at each
@@ -129,6 +134,7 @@ const (
 	maxSteps     = 500
 	maxRemovals  = maxElements
 	maxPathTerms = 10
+	maxScans     = 20 // filters of members that look at each one; the usual filter names one by its id and does not
 )
 
 // patchReader turns operations into steps.
@@ -139,6 +145,7 @@ type patchReader struct {
 	memberOps []MemberOp
 	refs      int // members named so far
 	removals  int // values to remove from lists so far
+	scans     int // filters that look at each member so far
 }
 
 // add appends a step.
@@ -160,6 +167,7 @@ func (r *patchReader) operation(op Value) error {
 		return invalidSyntax("op must be add, remove or replace.")
 	}
 	path, _ := op.Get("path")
+	path.Text = strings.TrimSpace(path.Text)
 	value, hasValue := op.Get("value")
 	switch {
 	case path.Kind != String && path.Kind != Null:
@@ -194,9 +202,15 @@ func (r *patchReader) object(verb patchVerb, value Value) error {
 	if value.Kind != Object {
 		return invalidValue("An operation without path needs an object for a value.")
 	}
+	if _, err := r.rt.unfold(value, r.mode); err != nil {
+		return err
+	}
 	for _, m := range value.Members {
 		path, err := parsePath(m.Name, r.rt, r.lim)
 		if err != nil {
+			if r.rt.decides(m.Name) {
+				return err
+			}
 			path = patchPath{unknown: true}
 		}
 		if r.mode.Strict && (path.ref.sub != nil || path.filter != nil || path.ref.urn != "" && path.ref.attr != nil) {
@@ -222,6 +236,9 @@ func (r *patchReader) target(verb patchVerb, path patchPath, name string, value 
 		if r.mode.Strict {
 			return invalidPath("%q is not an attribute of %s.", clip(name), r.rt.Name)
 		}
+		if r.rt.hides(name, value) {
+			return invalidPath("%q names nothing, and holds what must not be passed over.", clip(name))
+		}
 		r.warn(name, "unknown attribute")
 		return nil
 	case path.whole && verb == patchRemove:
@@ -230,10 +247,12 @@ func (r *patchReader) target(verb patchVerb, path patchPath, name string, value 
 		return r.object(verb, value)
 	case attr == attrMembers:
 		return r.member(verb, path, name, value)
-	case attr == attrSchemas && (explicit || !r.mode.Strict):
+	case attr == attrSchemas && r.mode.Strict && verb == patchRemove && path.filter == nil:
+		return mutability("schemas is required.")
+	case attr == attrSchemas: // which clients may write (RFC 7644 section 3.5.2)
 		r.warn(name, "schemas follows from the attributes")
 		return nil
-	case attr == attrSchemas || r.readOnly(path.ref):
+	case r.readOnly(path.ref):
 		if explicit || r.mode.Strict {
 			return mutability("%s is read-only.", clip(name))
 		}
@@ -255,7 +274,7 @@ func (r *patchReader) readOnly(ref attrRef) bool {
 
 // extensionStep reads an operation on a whole extension: its attributes one by one, or its end.
 func (r *patchReader) extensionStep(verb patchVerb, path patchPath, value Value) error {
-	if verb == patchRemove || unassigns(value) {
+	if verb == patchRemove || r.unassigns(nil, value) {
 		return r.add(patchStep{verb: verb, path: path, unassign: true})
 	}
 	if value.Kind != Object {
@@ -287,13 +306,16 @@ func (r *patchReader) attributeStep(verb patchVerb, path patchPath, value Value)
 	switch {
 	case verb == patchRemove && list && ref.sub == nil && value.Kind != Null:
 		return r.removeStep(step, value)
-	case verb == patchAdd && (list && unassigns(value) || a.MultiValued && value.Kind == Array && len(value.Elems) == 0):
+	case verb == patchAdd && (list && r.unassigns(a, value) || a.MultiValued && value.Kind == Array && len(value.Elems) == 0):
 		return nil // nothing to add; only replace and remove empty a list
-	case (verb == patchRemove || unassigns(value)) && a == attrActive:
+	case (verb == patchRemove || r.unassigns(a, value)) && a == attrActive:
 		// No value would mean the default, and that would bring back whoever was disabled.
+		if r.mode.Strict {
+			return invalidValue("active cannot be unassigned.")
+		}
 		r.warn(ref.path(), "active cannot be unassigned")
 		return nil
-	case verb == patchRemove || unassigns(value):
+	case verb == patchRemove || r.unassigns(a, value):
 		step.unassign = true
 	case list:
 		v, ok, err := r.list(ref, value)
@@ -313,6 +335,26 @@ func (r *patchReader) attributeStep(verb patchVerb, path patchPath, value Value)
 		step.value = v
 	}
 	return r.add(step)
+}
+
+// unassigns reports whether a value says that a shall have none; nil is an extension. In strict mode an empty string says
+// so only where a string may stand. Of a complex attribute with a part value an object speaks of this part, and of those
+// beside it: only a manager is nobody without it.
+func (r *patchReader) unassigns(a *Attribute, v Value) bool {
+	single := a != nil && !a.MultiValued
+	if r.mode.Strict && v.Kind == String && !(single && textual(a)) {
+		return false
+	}
+	if v.Kind == Object {
+		inner, says := v.Get("value")
+		switch {
+		case a == attrManager:
+			return says && inner.empty()
+		case r.mode.Strict, single && find(a.Sub, "value") != nil:
+			return false
+		}
+	}
+	return unassigns(v)
 }
 
 // unassigns reports whether a value says that there shall be none: null, "", an empty list, or a
@@ -402,11 +444,13 @@ func (r *patchReader) complexStep(verb patchVerb, path patchPath, value Value) e
 func (r *patchReader) member(verb patchVerb, path patchPath, name string, value Value) error {
 	sub := path.ref.sub
 	switch {
+	case sub != nil && r.mode.Strict:
+		return mutability("%s cannot change; add and remove members.", clip(name))
 	case sub != nil && sub.Name != "value":
 		r.warn(name, "the server writes it")
 		return nil
 	case path.filter != nil:
-		if verb != patchRemove && !unassigns(value) {
+		if verb != patchRemove && !r.unassigns(attrMembers, value) {
 			return mutability("A member cannot become another one; add and remove members.")
 		}
 		return r.memberFilter(path)
@@ -418,10 +462,10 @@ func (r *patchReader) member(verb patchVerb, path patchPath, name string, value 
 	case verb == patchRemove && value.Kind == Null:
 		r.memberOps = append(r.memberOps, MemberOp{Kind: clearMembers})
 		return nil
-	case verb == patchReplace && (value.Kind == Null || value.Kind == String && value.Text == ""):
+	case verb == patchReplace && (value.Kind == Null || value.Kind == String && value.Text == "" && !r.mode.Strict):
 		r.memberOps = append(r.memberOps, MemberOp{Kind: clearMembers})
 		return nil
-	case verb == patchAdd && (value.Kind == Null || value.Kind == String && value.Text == ""):
+	case verb == patchAdd && (value.Kind == Null || value.Kind == String && value.Text == "" && !r.mode.Strict):
 		return nil
 	case verb == patchRemove:
 		op.Kind = removeMembers
@@ -433,6 +477,11 @@ func (r *patchReader) member(verb patchVerb, path patchPath, name string, value 
 	}
 	if err := r.count(len(value.Elems)); err != nil {
 		return err
+	}
+	if r.mode.Strict {
+		if err := r.memberShapes(value); err != nil {
+			return err
+		}
 	}
 	refs, err := memberList(value)
 	switch {
@@ -457,6 +506,8 @@ func (r *patchReader) count(n int) error {
 	return nil
 }
 
+var errScans = badRequest("tooMany", "A PATCH may look through the members %d times at most, and fewer times where they are many: name them by value.", maxScans)
+
 // memberFilter reads the removal of members[filter]: the usual form names one member by its id.
 func (r *patchReader) memberFilter(path patchPath) error {
 	if path.created && len(path.element.Members) == 1 && path.element.Members[0].Name == "value" {
@@ -467,6 +518,13 @@ func (r *patchReader) memberFilter(path patchPath) error {
 		r.memberOps = append(r.memberOps, MemberOp{Kind: removeMembers, Members: []MemberRef{ref}})
 		return r.count(1)
 	}
+	if id, ok := path.filter.requires(path.filter.root, find(attrMembers.Sub, "value")); ok {
+		r.memberOps = append(r.memberOps, MemberOp{Kind: removeMatching, Members: []MemberRef{{Value: id}}, Filter: path.filter})
+		return r.count(1)
+	}
+	if r.scans++; r.scans > maxScans {
+		return errScans
+	}
 	r.memberOps = append(r.memberOps, MemberOp{Kind: removeMatching, Filter: path.filter})
 	return nil
 }
@@ -474,7 +532,7 @@ func (r *patchReader) memberFilter(path patchPath) error {
 // apply carries out the patch on canonical attributes, all of it or nothing, and returns canonical
 // ones: equal encodings mean that nothing changed. attrs itself stays as it is.
 func (p *Patch) apply(attrs Value) (next Value, warnings []Warning, err error) {
-	run := patchRun{rt: p.rt, strict: p.mode.Strict, next: attrs}
+	run := patchRun{rt: p.rt, strict: p.mode.Strict, steps: p.steps, next: attrs}
 	for i := range p.steps {
 		if err := run.step(&p.steps[i]); err != nil {
 			return Value{}, nil, err
@@ -490,6 +548,7 @@ func (p *Patch) apply(attrs Value) (next Value, warnings []Warning, err error) {
 type patchRun struct {
 	rt      *ResourceType
 	strict  bool
+	steps   []patchStep
 	next    Value
 	touched []attrRef // attributes that were written, each once
 }
@@ -552,17 +611,17 @@ func (r *patchRun) set(ref attrRef, v Value) {
 		r.next = dropMember(r.next, ref.urn)
 		return
 	}
-	r.next = r.setExtension(ref.urn, obj)
+	r.next = r.rt.setExtension(r.next, ref.urn, obj)
 }
 
-// setExtension sets the object of an extension at its place: behind the core attributes, in the
-// order of the resource type.
-func (r *patchRun) setExtension(urn string, obj Value) Value {
-	members := make([]Member, 0, len(r.next.Members)+1)
-	members = append(members, r.next.Members...)
+// setExtension returns a resource with the object of an extension at its place: behind the core attributes, in the
+// order of the resource type. v stays as it is.
+func (rt *ResourceType) setExtension(v Value, urn string, obj Value) Value {
+	members := make([]Member, 0, len(v.Members)+1)
+	members = append(members, v.Members...)
 	at := len(members)
-	for i := len(r.rt.Extensions) - 1; i >= 0; i-- {
-		ext := r.rt.Extensions[i].ID
+	for i := len(rt.Extensions) - 1; i >= 0; i-- {
+		ext := rt.Extensions[i].ID
 		for j := range members {
 			if members[j].Name != ext {
 				continue
@@ -596,11 +655,11 @@ func single(s *patchStep, old Value) Value {
 		return s.value
 	}
 	// What else is known about a manager belongs to the one it was about.
-	id := s.value
+	id, says := s.value, sub != nil && sub.Name == "value"
 	if sub == nil {
-		id, _ = s.value.Get("value")
+		id, says = s.value.Get("value")
 	}
-	if now, _ := old.Get("value"); a == attrManager && (sub == nil || sub.Name == "value") && !equalValue(now, id) {
+	if now, had := old.Get("value"); a == attrManager && says && had && !equalValue(now, id) {
 		old = Value{}
 	}
 	if sub == nil {
@@ -632,12 +691,12 @@ func (r *patchRun) elements(s *patchStep, old []Value) ([]Value, error) {
 	case s.path.filter != nil:
 		return r.matching(s, list)
 	case s.path.ref.sub != nil:
-		return preferred(s, list), nil
+		return r.preferred(s, list)
 	case s.unassign:
 		return nil, nil
 	case s.verb == patchRemove:
 		return slices.DeleteFunc(list, func(e Value) bool {
-			return slices.ContainsFunc(s.value.Elems, func(gone Value) bool { return covers(e, gone) })
+			return slices.ContainsFunc(s.value.Elems, func(gone Value) bool { return covers(s.path.ref.attr, e, gone) })
 		}), nil
 	case s.verb == patchReplace:
 		return slices.Clone(s.value.Elems), nil
@@ -646,17 +705,18 @@ func (r *patchRun) elements(s *patchStep, old []Value) ([]Value, error) {
 	if len(list) > maxElements {
 		return nil, invalidValue("%s may hold %d values at most.", s.path.ref.path(), maxElements)
 	}
-	if primaries(s.value.Elems) > 0 {
+	// A primary value that is there already takes primary from none; finish makes one of the two.
+	if i := slices.IndexFunc(s.value.Elems, isPrimary); i >= 0 && !slices.ContainsFunc(old, func(e Value) bool { return equalValue(e, s.value.Elems[i]) }) {
 		list = onePrimary(list, true)
 	}
 	return list, nil
 }
 
-// covers reports whether element e is the one that a removal names: it has all that gone says,
+// covers reports whether element e of a is the one that a removal names: it has all that gone says,
 // or, where both have a value, this and the type if one is given.
-func covers(e, gone Value) bool {
+func covers(a *Attribute, e, gone Value) bool {
 	if gone.Kind != Object {
-		return equalValue(e, gone)
+		return sameValue(a, e, gone)
 	}
 	_, byValue := gone.Get("value")
 	for _, m := range gone.Members {
@@ -664,11 +724,16 @@ func covers(e, gone Value) bool {
 			continue
 		}
 		have, ok := e.Get(m.Name)
-		if !ok || !equalValue(have, m.Value) {
+		if !ok || !sameValue(find(a.Sub, m.Name), have, m.Value) {
 			return false
 		}
 	}
 	return true
+}
+
+// sameValue compares two canonical values of an attribute as a filter would: by its caseExact.
+func sameValue(a *Attribute, x, y Value) bool {
+	return equalValue(folded(a, x), folded(a, y))
 }
 
 // matching carries out a step on the elements that its filter finds, and creates the one that it
@@ -684,10 +749,9 @@ func (r *patchRun) matching(s *patchStep, list []Value) ([]Value, error) {
 			continue
 		}
 		last = i
-		if s.unassign {
-			list[i] = dropMember(list[i], ref.sub.Name)
-		} else {
-			list[i] = change(s, list[i])
+		var err error
+		if list[i], err = r.changed(s, list[i]); err != nil {
+			return nil, err
 		}
 	}
 	if last < 0 {
@@ -713,6 +777,21 @@ func promote(list []Value, i int) []Value {
 	return demote(list, func(j int) bool { return j == i })
 }
 
+// changed returns an element that was there as a step leaves it.
+func (r *patchRun) changed(s *patchStep, e Value) (next Value, err error) {
+	ref := s.path.ref
+	if s.unassign {
+		next = dropMember(e, ref.sub.Name)
+		if ref.sub.Required && len(next.Members) < len(e.Members) {
+			return Value{}, r.missing(ref)
+		}
+	} else {
+		next = change(s, e)
+	}
+	ref.sub = nil
+	return next, unchanged(ref, ref.attr.Sub, e, next)
+}
+
 // change returns element e with what a step sets.
 func change(s *patchStep, e Value) Value {
 	a := s.path.ref.attr
@@ -731,12 +810,14 @@ func change(s *patchStep, e Value) Value {
 // preferred carries out a step on attr.sub without a filter. A value goes to the element that
 // stands for the attribute: the primary one, or the first, or a new one. Without a value all lose
 // theirs; one at a time would take another one with each repetition.
-func preferred(s *patchStep, list []Value) []Value {
+func (r *patchRun) preferred(s *patchStep, list []Value) (_ []Value, err error) {
 	if s.unassign {
 		for i := range list {
-			list[i] = dropMember(list[i], s.path.ref.sub.Name)
+			if list[i], err = r.changed(s, list[i]); err != nil {
+				return nil, err
+			}
 		}
-		return list
+		return list, nil
 	}
 	if len(list) == 0 {
 		e := Value{Kind: Object}
@@ -746,8 +827,10 @@ func preferred(s *patchStep, list []Value) []Value {
 		list = append(list, e)
 	}
 	i := max(0, slices.IndexFunc(list, isPrimary))
-	list[i] = change(s, list[i])
-	return promote(list, i)
+	if list[i], err = r.changed(s, list[i]); err != nil {
+		return nil, err
+	}
+	return promote(list, i), nil
 }
 
 // finish brings what was written into canonical form and checks what only the whole can tell.
@@ -756,26 +839,73 @@ func (r *patchRun) finish(before Value) error {
 	for _, ref := range r.touched {
 		v, ok := r.get(r.next, ref)
 		if !ok {
+			if _, had := r.get(before, ref); had && ref.attr.Required && !r.dropped(ref.urn) {
+				return r.missing(ref)
+			}
+			continue
+		}
+		if _, has := v.Get("value"); ref.attr == attrManager && !has { // a part of nobody
+			r.set(ref, Value{})
 			continue
 		}
 		if ref.attr.MultiValued {
-			v.Elems = tidy(ref.attr, v.Elems, true) // the list is ours: elements made it
+			old, _ := r.get(before, ref)
+			v.Elems = r.settlePrimary(ref.attr, v.Elems, old.Elems) // the list is ours: elements made it
 			r.set(ref, v)
 		}
 		if old, _ := r.get(before, ref); !equalValue(old, v) {
-			if err := complete(ref, v); err != nil {
-				return err
+			if gap, found := incomplete(ref, v); found {
+				return r.missing(gap)
 			}
 		}
 	}
-	if err := r.rt.checkRequired(before, r.next); err != nil {
+	if gap, found := r.rt.lacks(before, r.next); found {
+		return r.missing(gap)
+	}
+	if err := r.rt.checkNames(before, r.next); err != nil {
 		return err
 	}
 	return r.rt.checkImmutable(before, r.next)
 }
 
-// complete checks that values of a complex attribute have the sub-attributes they need.
-func complete(ref attrRef, v Value) error {
+// settlePrimary tidies a list. An element that got primary, and nothing that would keep it, took it from another one, which
+// has it again, unless the patch says itself that something is not primary.
+func (r *patchRun) settlePrimary(a *Attribute, list, before []Value) []Value {
+	had := slices.IndexFunc(before, isPrimary)
+	lost := had >= 0 && slices.ContainsFunc(list, func(e Value) bool { return isPrimary(e) && hollow(a, e) }) &&
+		!slices.ContainsFunc(r.steps, func(s patchStep) bool {
+			ref := s.path.ref
+			return ref.attr == a && ref.sub != nil && ref.sub.Name == "primary" && !s.value.Bool
+		})
+	list = tidy(a, list, true)
+	for i := range list {
+		if lost && sameElement(a, dropMember(list[i], "primary"), dropMember(before[had], "primary")) {
+			list[i] = setMember(a.Sub, list[i], "primary", Value{Kind: Bool, Bool: true})
+		}
+	}
+	return list
+}
+
+// dropped reports whether the patch takes an extension away as a whole.
+func (r *patchRun) dropped(urn string) bool {
+	return slices.ContainsFunc(r.steps, func(s patchStep) bool { return s.unassign && s.path.ref.attr == nil && s.path.ref.urn == urn })
+}
+
+// missing is the error for a required attribute that would be without a value. RFC 7644 section 3.5.2.2 has another word
+// for it where the attribute was removed; clients that are answered in tolerant mode know one.
+func (r *patchRun) missing(ref attrRef) error {
+	removed := slices.ContainsFunc(r.steps, func(s patchStep) bool {
+		at := s.path.ref
+		return s.verb == patchRemove && at.urn == ref.urn && at.attr == ref.attr && (at.sub == nil || at.sub == ref.sub)
+	})
+	if r.strict && removed {
+		return mutability("%s is required.", ref.path())
+	}
+	return invalidValue("%s is required.", ref.path())
+}
+
+// incomplete finds a sub-attribute that values of a complex attribute need and one does not have.
+func incomplete(ref attrRef, v Value) (attrRef, bool) {
 	for _, sub := range ref.attr.Sub {
 		if !sub.Required || sub.Mutability == "readOnly" {
 			continue
@@ -786,36 +916,73 @@ func complete(ref attrRef, v Value) error {
 		}
 		for i := range list {
 			if _, ok := list[i].Get(sub.Name); !ok {
-				return invalidValue("%s is required.", ref.of(sub).path())
+				return ref.of(sub), true
 			}
 		}
 	}
-	return nil
+	return attrRef{}, false
 }
 
-// checkRequired refuses a change that takes a required attribute away, or brings an extension
-// without one. What was missing before may stay missing: a schema that became stricter must not
-// keep a user from being disabled.
-func (rt *ResourceType) checkRequired(before, after Value) error {
-	check := func(urn string, attrs []*Attribute, before, after Value) error {
+// lacks finds a required attribute that a change takes away, or that an extension comes without. What was missing before
+// may stay missing: a schema that became stricter must not keep a user from being disabled.
+func (rt *ResourceType) lacks(before, after Value) (attrRef, bool) {
+	check := func(urn string, attrs []*Attribute, before, after Value) (attrRef, bool) {
 		for _, a := range attrs {
 			if !a.Required || a.Mutability == "readOnly" {
 				continue
 			}
 			_, had := before.Get(a.Name)
 			if _, has := after.Get(a.Name); !has && (had || before.Kind == Null) {
-				return invalidValue("%s is required.", attrRef{urn: urn, attr: a}.path())
+				return attrRef{urn: urn, attr: a}, true
 			}
 		}
-		return nil
+		return attrRef{}, false
 	}
-	if err := check("", rt.Core.Attributes, before, after); err != nil {
-		return err
+	if gap, found := check("", rt.Core.Attributes, before, after); found {
+		return gap, true
 	}
 	for _, ext := range rt.Extensions {
 		if now, ok := after.Get(ext.ID); ok {
 			was, _ := before.Get(ext.ID)
-			if err := check(ext.ID, ext.Attributes, was, now); err != nil {
+			if gap, found := check(ext.ID, ext.Attributes, was, now); found {
+				return gap, true
+			}
+		}
+	}
+	return attrRef{}, false
+}
+
+// checkImmutable refuses a change of an attribute that may be set once only (RFC 7643 section
+// 2.2); both values are canonical. Of elements of a list it says nothing: they come and go, and a
+// PATCH that changes one asks unchanged.
+func (rt *ResourceType) checkImmutable(before, after Value) error {
+	for _, ext := range rt.Extensions {
+		was, _ := before.Get(ext.ID)
+		now, _ := after.Get(ext.ID)
+		if err := unchanged(attrRef{urn: ext.ID}, ext.Attributes, was, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unchanged refuses an object that differs from what it was in an immutable member.
+func unchanged(ref attrRef, attrs []*Attribute, before, after Value) error {
+	for _, a := range attrs {
+		single := a.Type == TypeComplex && !a.MultiValued
+		if a.Mutability != "immutable" && !single {
+			continue
+		}
+		old, had := before.Get(a.Name)
+		if !had {
+			continue
+		}
+		now, _ := after.Get(a.Name)
+		if a.Mutability == "immutable" && !equalValue(old, now) {
+			return mutability("%s cannot change.", ref.of(a).path())
+		}
+		if single {
+			if err := unchanged(ref.of(a), a.Sub, old, now); err != nil {
 				return err
 			}
 		}
@@ -823,21 +990,41 @@ func (rt *ResourceType) checkRequired(before, after Value) error {
 	return nil
 }
 
-// checkImmutable refuses a change of an attribute that may be set once only (RFC 7643 section
-// 2.2), by PATCH or PUT; both values are canonical.
-func (rt *ResourceType) checkImmutable(before, after Value) error {
+// settle returns what a PUT leaves: immutable attributes that the body does not speak of stay as they were set, and what
+// it says otherwise of them is refused (RFC 7644 section 3.5.1). Both values are canonical.
+func (rt *ResourceType) settle(before, after Value) (Value, error) {
 	for _, ext := range rt.Extensions {
 		was, _ := before.Get(ext.ID)
 		now, _ := after.Get(ext.ID)
-		for _, a := range ext.Attributes {
-			if a.Mutability != "immutable" {
-				continue
-			}
-			old, had := was.Get(a.Name)
-			if v, _ := now.Get(a.Name); had && !equalValue(old, v) {
-				return mutability("%s cannot change.", attrRef{urn: ext.ID, attr: a}.path())
+		if kept, more := keepImmutable(ext.Attributes, was, now); more {
+			after = rt.setExtension(after, ext.ID, kept)
+			if gap, found := rt.lacks(before, after); found {
+				return Value{}, invalidValue("%s is required beside what cannot change.", gap.path())
 			}
 		}
 	}
-	return nil
+	if err := rt.checkNames(before, after); err != nil {
+		return Value{}, err
+	}
+	return after, rt.checkImmutable(before, after)
+}
+
+// keepImmutable adds to an object what it lacks of the immutable members that it had.
+func keepImmutable(attrs []*Attribute, before, after Value) (_ Value, more bool) {
+	for _, a := range attrs {
+		old, had := before.Get(a.Name)
+		if !had {
+			continue
+		}
+		now, has := after.Get(a.Name)
+		switch {
+		case a.Mutability == "immutable" && !has:
+			after, more = setMember(attrs, after, a.Name, old), true
+		case a.Type == TypeComplex && !a.MultiValued:
+			if kept, inside := keepImmutable(a.Sub, old, now); inside {
+				after, more = setMember(attrs, after, a.Name, kept), true
+			}
+		}
+	}
+	return after, more
 }

@@ -50,9 +50,27 @@ func fromLibrary(t rapid.TB, m map[string]any) Value {
 	return parseTest(t, string(doc))
 }
 
+// padded adds the padding to certificates: the library wants it, RFC 7643 section 2.3.6 lets it be left out.
+func padded(attrs Value) Value {
+	list, _ := attrs.Get("x509Certificates")
+	if len(list.Elems) == 0 {
+		return attrs
+	}
+	out := Value{Kind: Array}
+	for _, e := range list.Elems {
+		if v, ok := e.Get("value"); ok {
+			v.Text += strings.Repeat("=", (4-len(v.Text)%4)%4)
+			e = setMember(find(userSchema.Attributes, "x509Certificates").Sub, e, "value", v)
+		}
+		out.Elems = append(out.Elems, e)
+	}
+	return setMember(userSchema.Attributes, attrs, "x509Certificates", out)
+}
+
 // judge lets the library validate canonical attributes and checks that it takes nothing away.
 func judge(t rapid.TB, attrs Value) {
 	t.Helper()
+	attrs = padded(attrs)
 	resource := toLibrary(t, attrs)
 	resource["schemas"] = []any{UserURN}
 	out, scimErr := libraryUser.Validate(resource)
@@ -91,11 +109,15 @@ func canonical(t rapid.TB, attrs Value) {
 	if err != nil || encode(again) != encode(attrs) || warnings != nil {
 		t.Fatalf("%s normalizes to %s, %v, %v", encode(attrs), encode(again), warnings, err)
 	}
-	strict, err := parseJSON(fmt.Appendf(nil, `{"schemas":["%s"],%s`, UserURN, encode(attrs)[1:]), 32)
+	strict, err := parseJSON(fmt.Appendf(nil, `{"schemas":%s,%s`, appendTextList(nil, testUser.schemasOf(attrs)), encode(attrs)[1:]), 32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, _, err := testUser.normalize(strict, Mode{Strict: true}); err != nil || encode(again) != encode(attrs) {
+	again, _, err = testUser.normalize(strict, Mode{Strict: true})
+	if err != nil && strings.HasSuffix(detail(err), "must be a URI.") {
+		return // a tolerant tenant keeps what is none
+	}
+	if err != nil || encode(again) != encode(attrs) {
 		t.Fatalf("in strict mode %s normalizes to %s, %v", encode(attrs), encode(again), err)
 	}
 }
@@ -113,6 +135,8 @@ func drawValue(t *rapid.T, a *Attribute) Value {
 		return Value{Kind: Number, Text: rapid.SampledFrom([]string{"1.5", "-2.25", "3"}).Draw(t, a.Name)}
 	case a.Type == TypeDateTime:
 		return text("2026-01-01T00:00:00Z", "2026-05-01T12:30:00.5+02:00")
+	case a.Type == TypeReference:
+		return text("https://x.example/a", "../Users/b")
 	case a.Type == TypeBinary:
 		return text("AAAA", "TWFy", "TQ==")
 	case len(a.CanonicalValues) > 0:
@@ -190,7 +214,7 @@ func TestNormalizeAgainstLibrary(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		user := drawUser(t)
 		body := shuffle(t, user)
-		body.Members = append(body.Members, Member{"schemas", parseTest(t, `["`+UserURN+`"]`)})
+		body.Members = append(body.Members, Member{"schemas", parseTest(t, string(appendTextList(nil, testUser.schemasOf(user))))})
 		got, warnings, err := testUser.normalize(body, Mode{Strict: true})
 		if err != nil || encode(got) != encode(user) || warnings != nil {
 			t.Fatalf("%s normalizes to %s, %v, %v", encode(body), encode(got), warnings, err)
@@ -258,6 +282,9 @@ func drawOp(t *rapid.T, user Value) plainOp {
 		if sub.Type == TypeBinary || strings.Contains(m.Value.Text, `"`) {
 			break // the library's filters do not compare binaries, and leave escapes in texts
 		}
+		if sub.Name == "primary" && !m.Value.Bool {
+			break // a value without primary is not primary (RFC 7643 section 2.4); the library passes it over
+		}
 		op.path += "[" + sub.Name + " eq " + encode(m.Value) + "]"
 		if target := rapid.SampledFrom(a.Sub).Draw(t, "target"); op.op != "remove" || rapid.Bool().Draw(t, "whole") {
 			op.path, op.value = op.path+"."+target.Name, drawValue(t, target)
@@ -323,10 +350,10 @@ func TestPatchAgainstLibrary(t *testing.T) {
 func drawAnyOp(t *rapid.T) string {
 	paths := []string{"title", "active", "name", "name.givenName", "emails", "emails.value", "emails.primary", `emails[type eq "work"]`, `emails[type eq "work"].value`,
 		`emails[type eq "home"].primary`, `emails[primary eq "True"].value`, `roles[primary eq "True"].display`, `addresses[type eq "work"].country`, `addresses[country eq "a"]`,
-		"addresses", "roles", "manager", EnterpriseURN + ":manager", EnterpriseURN + ":manager.value", `manager[value eq "a"]`, EnterpriseURN, EnterpriseURN + ":department",
+		"addresses", "roles", "manager", EnterpriseURN + ":manager", EnterpriseURN + ":manager.value", EnterpriseURN + ":manager.$ref", `manager[value eq "a"]`, EnterpriseURN, EnterpriseURN + ":department",
 		crewURN, crewURN + ":berth", crewURN + ":codes", crewURN + `:codes[value eq "a"]`, crewURN + ":rank", crewURN + ":papers", crewURN + `:papers[number eq "a"].stamps`,
 		`emails[not (type eq "work")]`, UserURN, UserURN + ":title", "shoe", "x509Certificates", "userName", "externalId", "schemas", ""}
-	values := []string{`null`, `""`, `"a"`, `"b"`, `"True"`, `"False"`, `true`, `false`, `7`, `1.5`, `[]`, `{}`, `["a"]`, `["a","b"]`, `[null]`, `[{}]`, `{"value":""}`, `{"value":"a"}`, `{"value":null,"type":"work"}`,
+	values := []string{`null`, `""`, `"a"`, `"b"`, `"True"`, `"False"`, `true`, `false`, `7`, `1.5`, `[]`, `{}`, `["a"]`, `["a","b"]`, `[null]`, `[{}]`, `{"value":""}`, `{"value":"a"}`, `{"value":null,"type":"work"}`, `{"value":"","$ref":"a","displayName":"a"}`,
 		`[{"value":"a","type":"work","primary":true},{"value":"b","primary":"True"}]`, `[{"value":"a"}]`, `{"type":"work","display":"d"}`, `[{"type":"work"}]`, `{"givenName":"a","familyName":null}`,
 		`{"country":"a","type":"work","primary":true}`, `[{"country":"a"},{"country":"a"}]`, `{"title":"a","name.familyName":"b","` + EnterpriseURN + `:department":"c","emails[type eq \"work\"].value":"d"}`,
 		`{"berth":"a","codes":[{"value":"a"}]}`, `{"number":"a","stamps":["a","a"]}`, `{"department":null,"manager":"m"}`, `{"active":"maybe"}`, `"AAAA"`}

@@ -135,6 +135,18 @@ func TestPatchUser(t *testing.T) {
 		{"all hits change and collapse", `{"userName":"u","emails":[{"value":"a","type":"work"},{"value":"b","type":"work"}]}`,
 			`[{"op":"replace","path":"emails[type eq \"work\"].value","value":"c"}]`, `{"userName":"u","emails":[{"value":"c","type":"work"}]}`},
 
+		{"primary of an element that comes to nothing is taken from nobody", marta, `[{"op":"Replace","path":"emails[type eq \"other\"].primary","value":"True"}]`, marta},
+		{"primary of an address that comes to nothing", `{"userName":"u","addresses":[{"country":"A","primary":true}]}`,
+			`[{"op":"add","path":"addresses[type eq \"home\"].primary","value":true}]`, `{"userName":"u","addresses":[{"country":"A","primary":true}]}`},
+		{"primary before its value", marta, `[{"op":"replace","path":"emails[type eq \"other\"].primary","value":true},{"op":"replace","path":"emails[type eq \"other\"].value","value":"o@x"}]`,
+			strings.Replace(marta, `"primary":true}`, `"primary":false},{"value":"o@x","type":"other","primary":true}`, 1)},
+		{"primary that is taken away by name stays away", marta, `[{"op":"replace","path":"emails[type eq \"work\"].primary","value":false},{"op":"replace","path":"emails[type eq \"other\"].primary","value":true}]`,
+			strings.Replace(marta, `"primary":true}`, `"primary":false}`, 1)},
+		{"primary that is removed with its value", marta, `[{"op":"remove","path":"emails[type eq \"work\"].value"},{"op":"add","path":"emails[type eq \"home\"].primary","value":true}]`,
+			strings.Replace(marta, `"emails":[{"value":"m@x","type":"work","primary":true}],`, ``, 1)},
+		{"a primary value that is there already", `{"userName":"u","addresses":[{"country":"A","primary":true}]}`,
+			`[{"op":"add","path":"addresses","value":[{"country":"A","primary":true}]}]`, `{"userName":"u","addresses":[{"country":"A","primary":true}]}`},
+
 		// no path
 		{"dotted keys (11, 12, 14)", bare, `[{"op":"add","value":{"displayName":"D","title":"T","name.givenName":"G","name.familyName":"F","name.middleName":"M"}}]`,
 			`{"userName":"u","name":{"familyName":"F","givenName":"G","middleName":"M"},"displayName":"D","title":"T"}`},
@@ -187,6 +199,10 @@ func TestPatchUser(t *testing.T) {
 		{"empty value", `{"userName":"u","E":{"manager":{"value":"m"}}}`, `[{"op":"replace","path":"E:manager","value":{"value":""}}]`, bare},
 		{"null", `{"userName":"u","E":{"manager":{"value":"m"}}}`, `[{"op":"Replace","path":"E:manager","value":null}]`, bare},
 		{"list with an empty value", `{"userName":"u","E":{"manager":{"value":"m"}}}`, `[{"op":"Replace","path":"E:manager","value":[{"value":null}]}]`, bare},
+		{"empty value beside what was known", `{"userName":"u","E":{"manager":{"value":"m"}}}`, `[{"op":"replace","path":"E:manager","value":{"value":"","$ref":"../m","displayName":"M"}}]`, bare},
+		{"$ref of the manager that is there", `{"userName":"u","E":{"manager":{"value":"m","$ref":"../m"}}}`, `[{"op":"replace","path":"E:manager","value":{"$ref":"../n"}}]`, `{"userName":"u","E":{"manager":{"value":"m","$ref":"../n"}}}`},
+		{"$ref before its manager", bare, `[{"op":"add","path":"E:manager.$ref","value":"../m"},{"op":"add","path":"E:manager.value","value":"m"}]`, `{"userName":"u","E":{"manager":{"value":"m","$ref":"../m"}}}`},
+		{"$ref of nobody", bare, `[{"op":"add","path":"E:manager.$REF","value":"../m"}]`, bare},
 		{"sub path emptied", `{"userName":"u","E":{"manager":{"value":"m","$ref":"../m"}}}`, `[{"op":"Replace","path":"E:manager.value","value":""}]`, bare},
 		{"removed by filter (28)", `{"userName":"u","E":{"manager":{"value":"m"}}}`, `[{"op":"remove","path":"manager[value eq \"m\"]"}]`, bare},
 		{"another one by filter stays", `{"userName":"u","E":{"manager":{"value":"m"}}}`, `[{"op":"remove","path":"manager[value eq \"n\"]"}]`, `{"userName":"u","E":{"manager":{"value":"m"}}}`},
@@ -291,6 +307,24 @@ func TestPatchUser(t *testing.T) {
 	}
 }
 
+// Of an attribute that has a part value and others, an empty value takes away this part alone.
+func TestPatchEmptyValueIsOnePart(t *testing.T) {
+	shape, err := ParseSchema([]byte(`{"id":"urn:example:shape:1.0:User","attributes":[{"name":"box","type":"complex","subAttributes":[{"name":"value"},{"name":"label"}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt, _ := NewResourceTypes([]*Schema{shape})
+	const before, after = `{"userName":"u","urn:example:shape:1.0:User":{"box":{"value":"v","label":"l"}}}`, `{"userName":"u","urn:example:shape:1.0:User":{"box":{"label":"l"}}}`
+	for _, empty := range []string{`null`, `""`} {
+		for _, mode := range []Mode{{}, {Strict: true}} {
+			ops := `[{"op":"replace","path":"urn:example:shape:1.0:User:box","value":{"value":` + empty + `}}]`
+			if got, _, err := patchTest(t, rt, mode, before, ops); err != nil || got != after {
+				t.Errorf("%s in %+v: got %s, %v", ops, mode, got, err)
+			}
+		}
+	}
+}
+
 func TestPatchRefused(t *testing.T) {
 	const before = `{"userName":"u","title":"T","active":true,"emails":[{"value":"a","type":"home"}],"C":{"berth":"B","badge":"1"}}`
 	tests := []struct{ name, ops, scimType string }{
@@ -322,6 +356,11 @@ func TestPatchRefused(t *testing.T) {
 		{"userName removed", `[{"op":"remove","path":"userName"}]`, "invalidValue"},
 		{"userName as a number", `[{"op":"replace","path":"userName","value":7}]`, "invalidValue"},
 		{"userName with an invisible character", `[{"op":"replace","path":"userName","value":"a\u200bb"}]`, "invalidValue"},
+		{"userName with a letter that fills no space", `[{"op":"replace","path":"userName","value":"a\u3164b"}]`, "invalidValue"},
+		{"userName with a joiner of graphemes", `[{"op":"replace","path":"userName","value":"a\u034fb"}]`, "invalidValue"},
+		{"userName with a variation selector", `[{"op":"replace","path":"userName","value":"a\ufe0fb"}]`, "invalidValue"},
+		{"active in and out of the core URN", `[{"op":"replace","value":{"` + UserURN + `":{"active":false},"active":true}}]`, "invalidValue"},
+		{"title in and out of the core URN", `[{"op":"add","value":{"TITLE":"x","` + UserURN + `":{"title":"y"}}}]`, "invalidValue"},
 		{"active is maybe", `[{"op":"replace","path":"active","value":"maybe"}]`, "invalidValue"},
 		{"active is a number", `[{"op":"replace","path":"active","value":0}]`, "invalidValue"},
 		{"emails as an empty object", `[{"op":"replace","path":"emails","value":{}}]`, "invalidValue"},
@@ -338,7 +377,7 @@ func TestPatchRefused(t *testing.T) {
 		{"custom part required", `[{"op":"add","path":"C:papers","value":[{"stamps":["a"]}]}]`, "invalidValue"},
 		{"custom immutable changed", `[{"op":"replace","path":"C:badge","value":"2"}]`, "mutability"},
 		{"custom immutable removed", `[{"op":"remove","path":"C:badge"}]`, "mutability"},
-		{"too many operations", `[` + strings.Repeat(`{"op":"remove","path":"title"},`, 100) + `{"op":"remove","path":"title"}]`, "tooMany"},
+		{"too many operations", `[` + strings.Repeat(`{"op":"remove","path":"title"},`, maxSteps) + `{"op":"remove","path":"title"}]`, "tooMany"},
 		{"too many values", `[{"op":"add","path":"emails","value":[` + strings.Repeat(`"x",`, maxElements) + `"x"]}]`, "invalidValue"},
 	}
 	for _, test := range tests {
@@ -401,6 +440,22 @@ func TestPatchWorkLimits(t *testing.T) {
 	}
 }
 
+// A PUT keeps what is immutable, and then needs what is required beside it.
+func TestSettle(t *testing.T) {
+	before := parseTest(t, expand(`{"userName":"u","C":{"berth":"B","badge":"1","rank":1}}`))
+	for _, test := range []struct{ after, want, scimType string }{
+		{`{"userName":"u","C":{"berth":"C"}}`, `{"userName":"u","C":{"berth":"C","badge":"1"}}`, "<nil>"},
+		{`{"userName":"u","C":{"berth":"C","badge":"1"}}`, `{"userName":"u","C":{"berth":"C","badge":"1"}}`, "<nil>"},
+		{`{"userName":"u","C":{"berth":"C","badge":"2"}}`, ``, "mutability"},
+		{`{"userName":"u"}`, ``, "invalidValue"},
+	} {
+		got, err := testUser.settle(before, parseTest(t, expand(test.after)))
+		if scimType(err) != test.scimType || err == nil && encode(got) != expand(test.want) {
+			t.Errorf("%s: got %s, %v; want %s %s", test.after, encode(got), err, test.want, test.scimType)
+		}
+	}
+}
+
 func TestPatchStrict(t *testing.T) {
 	const before = `{"userName":"u","emails":[{"value":"a","type":"home"}]}`
 	refused := []struct{ name, ops, scimType string }{
@@ -417,6 +472,7 @@ func TestPatchStrict(t *testing.T) {
 		{"dotted name in an object", `[{"op":"replace","value":{"name.givenName":"x"}}]`, "invalidPath"},
 		{"URN name in an object", `[{"op":"replace","value":{"E:department":"x"}}]`, "invalidPath"},
 		{"unknown name in a complex value", `[{"op":"replace","path":"name","value":{"nick":"x"}}]`, "invalidPath"},
+		{"unknown name in a complex value, empty", `[{"op":"replace","path":"name","value":{"value":""}}]`, "invalidPath"},
 		{"id in an object", `[{"op":"replace","value":{"id":"x"}}]`, "mutability"},
 		{"meta in an object", `[{"op":"replace","value":{"meta":{"version":"x"}}}]`, "mutability"},
 		{"groups in an object", `[{"op":"replace","value":{"groups":[]}}]`, "mutability"},
@@ -444,7 +500,7 @@ func TestPatchStrict(t *testing.T) {
 	}
 
 	ops := `[{"op":"add","path":"emails[type eq \"home\"].display","value":"H"},{"op":"replace","value":{"active":false,"name":{"givenName":"G"},"E":{"department":"D"}}},
-		{"op":"add","path":"E:manager","value":{"value":"m"}},{"op":"remove","path":"emails[type eq \"work\"]"},{"op":"add","path":"phoneNumbers[type eq \"work\"].value","value":"1"}]`
+		{"op":"add","path":" ` + EnterpriseURN + `:manager ","value":{"value":"m"}},{"op":"remove","path":"emails[type eq \"work\"]"},{"op":"add","path":"phoneNumbers[type eq \"work\"].value","value":"1"}]`
 	want := expand(`{"userName":"u","name":{"givenName":"G"},"active":false,"emails":[{"value":"a","display":"H","type":"home"}],"phoneNumbers":[{"value":"1","type":"work"}],"E":{"department":"D","manager":{"value":"m"}}}`)
 	if got, warnings, err := patchTest(t, testUser, Mode{Strict: true}, before, ops); err != nil || got != want || warnings != nil {
 		t.Errorf("got %s, %v, %v\nwant %s", got, warnings, err, want)
@@ -508,7 +564,7 @@ func TestPatchGroup(t *testing.T) {
 		{"remove by an emptied filter", `[{"op":"replace","path":"members[value eq \"a\"]","value":null}]`, before, `remove a`},
 		{"remove by another filter", `[{"op":"remove","path":"members[type eq \"Group\"]"}]`, before, `matching type eq "Group"`},
 		{"remove by a filter with two values", `[{"op":"remove","path":"members[value eq \"a\" or value eq \"b\"]"}]`, before, `matching value eq "a" or value eq "b"`},
-		{"a filter that holds for nobody", `[{"op":"remove","path":"members[value eq \"a\" and value eq \"b\"]"}]`, before, `matching value eq "a" and value eq "b"`},
+		{"a filter that holds for nobody", `[{"op":"remove","path":"members[value eq \"a\" and value eq \"b\"]"}]`, before, `matching a value eq "a" and value eq "b"`},
 		{"remove all", `[{"op":"remove","path":"members"}]`, before, `clear`},
 		{"remove an empty list is not remove all", `[{"op":"Remove","path":"members","value":[]}]`, before, ``},
 		{"replace", `[{"op":"replace","path":"members","value":[{"value":"a"},{"value":"b"}]}]`, before, `replace a b`},

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -33,6 +34,8 @@ func parsePath(s string, rt *ResourceType, lim PatchLimits) (patchPath, error) {
 	switch {
 	case !known && equalFold(name, rt.Core.ID) && !brackets:
 		return patchPath{whole: true}, nil
+	case !known && rt.decides(name):
+		return patchPath{}, invalidPath("The path %q names nothing.", clip(s))
 	case !known:
 		return patchPath{unknown: true, ignored: equalFold(name, "password") || equalFold(name, rt.Core.ID+":password")}, nil
 	case !brackets:
@@ -42,9 +45,9 @@ func parsePath(s string, rt *ResourceType, lim PatchLimits) (patchPath, error) {
 		return patchPath{}, invalidPath("The path %q has brackets behind something without elements.", clip(s))
 	}
 	lim.Filter.Terms = min(lim.Filter.Terms, maxPathTerms)
-	f, err := parseElementFilter(filter, ref.attr, lim.Filter)
+	f, err := parseElementFilter(filter, rt, ref.attr, lim.Filter)
 	if err != nil {
-		if ref.attr != attrMembers && namesUnknown(filter, ref.attr, lim.Filter) { // passed over, it would leave somebody in a group
+		if ref.attr != attrMembers && namesUnknown(filter, rt, ref.attr, lim.Filter) { // passed over, it would leave somebody in a group
 			return patchPath{unknown: true}, nil
 		}
 		return patchPath{}, invalidPath("The path %q is not valid. %s", clip(s), detail(err))
@@ -53,12 +56,48 @@ func parsePath(s string, rt *ResourceType, lim PatchLimits) (patchPath, error) {
 		// The elements of a simple attribute are their own value.
 		simple := ref.attr.Type != TypeComplex && equalFold(sub, "value")
 		if ref.sub = find(ref.attr.Sub, sub); ref.sub == nil && !simple {
+			if ref.attr == attrMembers {
+				return patchPath{}, invalidPath("The path %q names nothing.", clip(s))
+			}
 			return patchPath{unknown: true}, nil
 		}
 	}
 	p := patchPath{ref: ref, filter: f}
 	p.element, p.created = elementOf(f, ref)
 	return p, nil
+}
+
+// decides reports whether a name that means nothing was likely meant for an attribute that decides who may enter: one that
+// begins with it, such as active.value, or ends with it, such as /active or User.active. It is not passed over: that would
+// leave somebody in. Names of other schemas are theirs.
+func (rt *ResourceType) decides(path string) bool {
+	path = strings.TrimSpace(path)
+	if n := len(rt.Core.ID); len(path) > n && equalFold(path[:n], rt.Core.ID) && !nameChar(path[n]) {
+		path = path[n:]
+	} else if len(path) > 4 && equalFold(path[:4], "urn:") {
+		return false
+	}
+	path, _, _ = strings.Cut(path, "[")
+	words := strings.FieldsFunc(path, func(r rune) bool { return r > 0x7f || !nameChar(byte(r)) })
+	if len(words) == 0 {
+		return false
+	}
+	return rt.entry(words[0]) || rt.entry(words[len(words)-1])
+}
+
+// entry reports whether a name is that of an attribute which decides who may enter.
+func (rt *ResourceType) entry(name string) bool {
+	a := find(rt.Core.Attributes, strings.Trim(name, "$"))
+	return a != nil && (a == attrActive || a == attrMembers)
+}
+
+// hides reports whether the value of a name that means nothing holds what decides who may enter, such as
+// {"User": {"active": false}}.
+func (rt *ResourceType) hides(name string, v Value) bool {
+	if v.Kind != Object || len(name) > 4 && equalFold(name[:4], "urn:") && !equalFold(name, rt.Core.ID) {
+		return false
+	}
+	return slices.ContainsFunc(v.Members, func(m Member) bool { return rt.entry(m.Name) })
 }
 
 // elementOf returns the element that a filter asks for when it is made of eq comparisons alone.
@@ -104,7 +143,8 @@ func splitPath(s string) (name, filter, sub string, brackets, ok bool) {
 		return s, "", "", false, validAttributePath(s)
 	}
 	end := closingBracket(s, open+1)
-	if end < 0 || !validAttributePath(s[:open]) {
+	name = strings.TrimRight(s[:open], " ") // as in filters
+	if end < 0 || !validAttributePath(name) {
 		return "", "", "", true, false
 	}
 	if rest := s[end+1:]; rest != "" {
@@ -113,7 +153,7 @@ func splitPath(s string) (name, filter, sub string, brackets, ok bool) {
 		}
 		sub = rest[1:]
 	}
-	return s[:open], s[open+1 : end], sub, true, true
+	return name, s[open+1 : end], sub, true, true
 }
 
 func closingBracket(s string, from int) int {
@@ -151,11 +191,11 @@ func validAttributePath(s string) bool {
 	return validName(name) && (!dotted || validSubName(sub))
 }
 
-func validSubName(s string) bool { return validName(s) || s == "$ref" }
+func validSubName(s string) bool { return validName(s) || equalFold(s, "$ref") }
 
 // namesUnknown reports whether a filter is refused for no other reason than that it names
 // sub-attributes which the attribute does not have: it is fine once every word in it is one.
-func namesUnknown(filter string, a *Attribute, lim FilterLimits) bool {
+func namesUnknown(filter string, rt *ResourceType, a *Attribute, lim FilterLimits) bool {
 	all := &Attribute{Name: a.Name, Type: TypeComplex, MultiValued: true, Sub: a.Sub[:len(a.Sub):len(a.Sub)]}
 	words := strings.FieldsFunc(filter, func(r rune) bool { return strings.ContainsRune(` ()"`, r) })
 	for _, w := range words {
@@ -163,6 +203,6 @@ func namesUnknown(filter string, a *Attribute, lim FilterLimits) bool {
 			all.Sub = append(all.Sub, &Attribute{Name: w, Type: TypeString})
 		}
 	}
-	_, err := parseElementFilter(filter, all, lim)
+	_, err := parseElementFilter(filter, rt, all, lim)
 	return err == nil
 }

@@ -1,6 +1,8 @@
 package scim
 
 import (
+	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -10,6 +12,11 @@ import (
 type Projection struct {
 	only  bool   // attributes was given: what is not named is left out
 	plans []plan // core schema, then the extensions in their order
+
+	// What it was made of, and whether something is left out for nothing but returned "request".
+	urns     []string
+	named    []namedAttr
+	withheld bool
 }
 
 // action is what becomes of an attribute.
@@ -30,8 +37,9 @@ type plan struct {
 
 // rule is the decision for one attribute.
 type rule struct {
-	attr *Attribute
-	do   action
+	attr  *Attribute
+	do    action
+	wrote []*Attribute // sub-attributes with returned "request" that the client wrote
 	names
 }
 
@@ -55,7 +63,7 @@ const (
 
 // defaultProjection is what a request without attributes and excludedAttributes gets. It can be
 // made once for a resource type.
-func defaultProjection(rt *ResourceType) *Projection { return compile(rt, false, nil, nil) }
+func defaultProjection(rt *ResourceType) *Projection { return compile(rt, false, nil, nil, nil) }
 
 // parseProjection reads the parameters attributes and excludedAttributes; an empty one is one that
 // was not sent. Unknown names are ignored.
@@ -79,7 +87,7 @@ func parseProjection(attributes, excluded string, rt *ResourceType, lim FilterLi
 			return nil, err
 		}
 	}
-	return compile(rt, attributes != "", p.urns, p.named), nil
+	return compile(rt, attributes != "", p.urns, p.named, nil), nil
 }
 
 // cutName cuts the first name off a list; a comma within brackets or quotes is part of the name.
@@ -148,7 +156,7 @@ func (p *projectionParser) item(item string) error {
 	if ref.sub != nil || len(n.some) == maxSelections {
 		return invalidFilter("A filter in the list of attributes is not possible at %q.", clipName(name))
 	}
-	f, err := parseElementFilter(rest[:end], ref.attr, p.lim)
+	f, err := parseElementFilter(rest[:end], p.rt, ref.attr, p.lim)
 	if err != nil {
 		return err
 	}
@@ -174,9 +182,69 @@ func (p *projectionParser) of(a *Attribute) *names {
 	return &p.named[len(p.named)-1].names
 }
 
-// compile decides for every attribute of the type once, so that an answer only looks it up.
-func compile(rt *ResourceType, only bool, urns []string, named []namedAttr) *Projection {
-	p := &Projection{only: only, plans: make([]plan, 1+len(rt.Extensions))}
+// answering returns the projection of the answer to a write. An attribute with returned "request" that
+// the client wrote is returned to it (RFC 7643 section 7), unless attributes or excludedAttributes say otherwise.
+func (p *Projection) answering(method string, body Value, rt *ResourceType) *Projection {
+	if !p.withheld || p.only {
+		return p
+	}
+	if method != http.MethodPatch {
+		return compile(rt, p.only, p.urns, p.named, rt.written(nil, body))
+	}
+	var written []attrRef
+	list, _ := body.Get("Operations")
+	for _, op := range list.Elems {
+		path, _ := op.Get("path")
+		value, _ := op.Get("value")
+		if path.Kind != String || path.Text == "" {
+			written = rt.written(written, value)
+		} else {
+			written = rt.writtenAt(written, path.Text, value)
+		}
+	}
+	return compile(rt, p.only, p.urns, p.named, written)
+}
+
+// written appends what the names of an object of a client point at: attributes, and what is within them.
+func (rt *ResourceType) written(list []attrRef, object Value) []attrRef {
+	for _, m := range object.Members {
+		list = rt.writtenAt(list, m.Name, m.Value)
+	}
+	return list
+}
+
+func (rt *ResourceType) writtenAt(list []attrRef, path string, value Value) []attrRef {
+	p, err := parsePath(path, rt, PatchLimits{})
+	switch {
+	case err != nil || p.unknown:
+		return list
+	case p.whole:
+		return rt.written(list, value)
+	case p.ref.attr == nil:
+		for _, m := range value.Members {
+			list = rt.writtenAt(list, p.ref.urn+":"+m.Name, m.Value)
+		}
+		return list
+	}
+	list = append(list, p.ref)
+	elems := value.Elems
+	if value.Kind == Object {
+		elems = []Value{value}
+	}
+	for _, e := range elems {
+		for _, m := range e.Members {
+			if sub := find(p.ref.attr.Sub, m.Name); sub != nil && p.ref.sub == nil {
+				list = append(list, p.ref.of(sub))
+			}
+		}
+	}
+	return list
+}
+
+// compile decides for every attribute of the type once, so that an answer only looks it up. written is what a client
+// wrote of it, for the answer to that.
+func compile(rt *ResourceType, only bool, urns []string, named []namedAttr, written []attrRef) *Projection {
+	p := &Projection{only: only, plans: make([]plan, 1+len(rt.Extensions)), urns: urns, named: named}
 	schemaOf := func(i int) *Schema {
 		if i == 0 {
 			return rt.Core
@@ -196,12 +264,13 @@ func compile(rt *ResourceType, only bool, urns []string, named []namedAttr) *Pro
 			pl.others = keep
 		}
 		for _, a := range s.Attributes {
-			pl.decide(a, only, whole, named)
+			pl.decide(a, only, whole, named, written)
+			p.withheld = p.withheld || withholds(a)
 		}
 		if i == 0 {
 			for _, a := range []*Attribute{attrID, attrSchemas, attrMeta} {
 				if find(s.Attributes, a.Name) == nil {
-					pl.decide(a, only, whole, named)
+					pl.decide(a, only, whole, named, nil)
 				}
 			}
 		}
@@ -209,8 +278,22 @@ func compile(rt *ResourceType, only bool, urns []string, named []namedAttr) *Pro
 	return p
 }
 
-func (pl *plan) decide(a *Attribute, only, whole bool, named []namedAttr) {
+// withholds reports whether an attribute or a part of it is returned on request alone.
+func withholds(a *Attribute) bool {
+	return a.Returned == "request" || slices.ContainsFunc(a.Sub, withholds)
+}
+
+func (pl *plan) decide(a *Attribute, only, whole bool, named []namedAttr, written []attrRef) {
 	r := rule{attr: a}
+	wrote := false
+	for _, ref := range written {
+		if ref.attr == a {
+			wrote = true
+			if ref.sub != nil {
+				r.wrote = append(r.wrote, ref.sub)
+			}
+		}
+	}
 	for i := range named {
 		if named[i].attr == a {
 			r.names = named[i].names
@@ -224,7 +307,7 @@ func (pl *plan) decide(a *Attribute, only, whole bool, named []namedAttr) {
 		r.do = drop
 	case a.Returned == "always":
 		r.do, r.names = keep, names{whole: only}
-	case a.Returned == "request" && !(only && (explicit || partly)):
+	case a.Returned == "request" && !wrote && !(only && (explicit || partly)):
 		r.do = drop
 	case r.whole:
 		if r.do = drop; only {
@@ -240,7 +323,7 @@ func (pl *plan) decide(a *Attribute, only, whole bool, named []namedAttr) {
 	if r.do == keep {
 		// Sub-attributes have a word on being returned too.
 		for _, sub := range a.Sub {
-			if hidden(sub) || sub.Returned == "request" {
+			if hidden(sub) || sub.Returned == "request" && !slices.Contains(r.wrote, sub) {
 				r.do = part
 			}
 		}
@@ -467,6 +550,7 @@ func (p *Projection) keepsSub(r *rule, name string, matched uint64, all bool) bo
 	case sub.Returned == "always":
 		return true
 	}
+	requested := sub.Returned == "request" && !slices.Contains(r.wrote, sub)
 	named := false
 	for _, a := range r.subs {
 		named = named || a == sub
@@ -475,7 +559,7 @@ func (p *Projection) keepsSub(r *rule, name string, matched uint64, all bool) bo
 		named = named || matched&(1<<i) != 0 && s.sub == sub
 	}
 	if p.only {
-		return named || (r.whole || all) && sub.Returned != "request"
+		return named || (r.whole || all) && !requested
 	}
-	return !named && sub.Returned != "request"
+	return !named && !requested
 }

@@ -138,6 +138,11 @@ func TestHiddenSubAttribute(t *testing.T) {
 		if got := string(p.append(nil, []byte(`{"a":{"x":"1","y":"2"}}`))); p.wholeResource() || got != `,"a":{"x":"1"}` {
 			t.Errorf("%s: %s", returned, got)
 		}
+		// Who wrote it sees it, unless it is never returned.
+		want := map[string]string{"request": `,"a":{"x":"1","y":"2"}`, "never": `,"a":{"x":"1"}`}[returned]
+		if got := string(p.answering("PUT", parsed(t, `{"A":{"Y":"2"}}`), rt).append(nil, []byte(`{"a":{"x":"1","y":"2"}}`))); got != want {
+			t.Errorf("%s, written: %s", returned, got)
+		}
 	}
 }
 

@@ -35,8 +35,9 @@ type renderer struct {
 	sn           *directory.Snapshot
 	p            *Projection
 	whole        bool
-	groups       map[directory.ID]string // names
-	environments map[directory.ID]string // names
+	groups       map[directory.ID]string         // names
+	above        map[directory.ID][]directory.ID // of those groups that are in others: these
+	environments map[directory.ID]string         // names
 	scratch      []byte
 }
 
@@ -161,7 +162,7 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return dst
 }
 
-// groupsOf appends the groups that a user is directly in, where there are any.
+// groupsOf appends the groups that a user is in, directly or through other groups, where there are any.
 func (r *renderer) groupsOf(dst []byte, user directory.ID) ([]byte, error) {
 	ids, err := r.sn.GroupsOf(r.tenant.ID, user)
 	if err != nil || len(ids) == 0 {
@@ -174,19 +175,42 @@ func (r *renderer) groupsOf(dst []byte, user directory.ID) ([]byte, error) {
 	return r.p.appendAttribute(dst, "", "groups", r.scratch), nil
 }
 
-// appendGroups appends the value of groups.
+// indirectLimit is how many groups above those of a user are told.
+const indirectLimit = 500
+
+// appendGroups appends the value of groups: those that are given, which somebody is directly in, then those above
+// them, each once and as many as indirectLimit lets.
 func (r *renderer) appendGroups(list []byte, ids []directory.ID) ([]byte, error) {
 	list = append(list, '[')
-	for i, id := range ids {
-		name, err := r.groupName(id)
+	direct := len(ids)
+	var seen map[directory.ID]bool // ids, once there is one above another
+	for i := 0; i < len(ids); i++ {
+		name, err := r.groupName(ids[i])
 		if err != nil {
 			return list, err
 		}
 		if i > 0 {
 			list = append(list, ',')
 		}
-		list = r.reference(list, id, "/Groups/", name)
-		list = append(list, `,"type":"direct"}`...)
+		list = r.reference(list, ids[i], "/Groups/", name)
+		if i < direct {
+			list = append(list, `,"type":"direct"}`...)
+		} else {
+			list = append(list, `,"type":"indirect"}`...)
+		}
+		groups := r.above[ids[i]]
+		if len(groups) > 0 && seen == nil {
+			seen = make(map[directory.ID]bool, direct)
+			for _, id := range ids {
+				seen[id] = true
+			}
+		}
+		for _, above := range groups {
+			if !seen[above] && len(ids) < direct+indirectLimit {
+				seen[above] = true
+				ids = append(ids, above)
+			}
+		}
 	}
 	return append(list, ']'), nil
 }
@@ -207,6 +231,7 @@ func (r *renderer) reference(dst []byte, id directory.ID, path, display string) 
 	return dst
 }
 
+// groupName looks a group up, and with its name which groups it is in.
 func (r *renderer) groupName(id directory.ID) (string, error) {
 	if name, ok := r.groups[id]; ok {
 		return name, nil
@@ -214,6 +239,16 @@ func (r *renderer) groupName(id directory.ID) (string, error) {
 	g, err := r.sn.Group(r.tenant.ID, id)
 	if err != nil {
 		return "", err
+	}
+	if !g.Alone {
+		above, err := r.sn.GroupsOf(r.tenant.ID, id)
+		if err != nil {
+			return "", err
+		}
+		if r.above == nil {
+			r.above = map[directory.ID][]directory.ID{}
+		}
+		r.above[id] = above
 	}
 	if r.groups == nil {
 		r.groups = map[directory.ID]string{}
@@ -410,13 +445,12 @@ func (q *request) getUser() error {
 		case !found:
 			return b, q.noUser()
 		}
-		q.setHead(u.ID, "/Users/", u.Version, true)
-		if m := q.r.Header.Get("If-None-Match"); m != "" && q.current(m, u.Version) {
-			q.w.WriteHeader(http.StatusNotModified)
-			return b, nil
+		if err := q.mustMatch(u.Version); err != nil {
+			return b, err
 		}
-		if m := q.r.Header.Get("If-Match"); m != "" && !matches(m, u.Version) {
-			return b, q.precondition(u.Version)
+		q.setHead(u.ID, "/Users/", u.Version, true)
+		if q.notModified(u.Version) {
+			return b, nil
 		}
 		return b, q.send(http.StatusOK, b)
 	})
@@ -451,15 +485,15 @@ func (q *request) sendGroup(status int, id directory.ID, p *Projection) error {
 			}
 			return b, err
 		}
+		read := q.r.Method == http.MethodGet || q.r.Method == http.MethodHead
+		if read {
+			if err := q.mustMatch(g.Version); err != nil {
+				return b, err
+			}
+		}
 		q.setHead(g.ID, "/Groups/", g.Version, true)
-		if q.r.Method == http.MethodGet || q.r.Method == http.MethodHead {
-			if m := q.r.Header.Get("If-None-Match"); m != "" && !q.showsMembers && q.current(m, g.Version) {
-				q.w.WriteHeader(http.StatusNotModified)
-				return b, nil
-			}
-			if m := q.r.Header.Get("If-Match"); m != "" && !matches(m, g.Version) {
-				return b, q.precondition(g.Version)
-			}
+		if read && !q.showsMembers && q.notModified(g.Version) {
+			return b, nil
 		}
 		if !more {
 			return b, q.send(status, b)
@@ -508,49 +542,55 @@ func (q *request) stream(b []byte, p *Projection, groups []largeGroup) {
 // pageTime is how long a client may take to read one page of members.
 const pageTime = 30 * time.Second
 
-func (q *request) listSchemas() error {
-	if err := q.refuseFilter(); err != nil {
-		return err
-	}
-	return q.send(http.StatusOK, appendSchemas(nil, schemas(q.tenant.user, q.tenant.group), q.base))
-}
-
-// refuseFilter refuses a filter on a discovery endpoint (RFC 7644 section 4).
-func (q *request) refuseFilter() error {
-	if q.r.URL.Query().Has("filter") {
+// sendDiscovery answers with what a tenant's record and this program alone decide, under an entity tag of its content.
+func (q *request) sendDiscovery(render func([]byte) []byte) error {
+	if q.r.URL.Query().Has("filter") { // RFC 7644 section 4; other parameters are ignored
 		return &Error{Status: http.StatusForbidden, Detail: "discovery endpoints cannot be filtered"}
 	}
-	return nil
+	return withBuffer(func(b []byte) ([]byte, error) {
+		b = render(b)
+		version := documentVersion(b)
+		if err := q.mustMatch(version); err != nil {
+			return b, err
+		}
+		q.w.Header()["Etag"] = []string{string(appendETag(nil, version, 0))}
+		if q.notModified(version) {
+			return b, nil
+		}
+		return b, q.send(http.StatusOK, b)
+	})
+}
+
+func (q *request) listSchemas() error {
+	return q.sendDiscovery(func(b []byte) []byte { return appendSchemas(b, schemas(q.tenant.user, q.tenant.group), q.base) })
 }
 
 func (q *request) getSchema() error {
 	for _, s := range schemas(q.tenant.user, q.tenant.group) {
 		if equalFold(s.ID, q.name) {
-			return q.send(http.StatusOK, appendSchema(nil, s, q.base))
+			return q.sendDiscovery(func(b []byte) []byte { return appendSchema(b, s, q.base) })
 		}
 	}
 	return &Error{Status: http.StatusNotFound, Detail: "schema " + clip(q.name) + " not found"}
 }
 
 func (q *request) listResourceTypes() error {
-	if err := q.refuseFilter(); err != nil {
-		return err
-	}
-	return q.send(http.StatusOK, appendResourceTypes(nil, []*ResourceType{q.tenant.user, q.tenant.group}, q.base))
+	return q.sendDiscovery(func(b []byte) []byte {
+		return appendResourceTypes(b, []*ResourceType{q.tenant.user, q.tenant.group}, q.base)
+	})
 }
 
 func (q *request) getResourceType() error {
 	for _, rt := range []*ResourceType{q.tenant.user, q.tenant.group} {
 		if rt.Name == q.name {
-			return q.send(http.StatusOK, appendResourceType(nil, rt, q.base))
+			return q.sendDiscovery(func(b []byte) []byte { return appendResourceType(b, rt, q.base) })
 		}
 	}
 	return &Error{Status: http.StatusNotFound, Detail: "resource type " + clip(q.name) + " not found"}
 }
 
 func (q *request) serviceProviderConfig() error {
-	if err := q.refuseFilter(); err != nil {
-		return err
-	}
-	return q.send(http.StatusOK, appendServiceProviderConfig(nil, ProviderConfig{MaxResults: q.Limits.PageMax}, q.base))
+	config := ProviderConfig{MaxResults: q.Limits.PageMax, PageDefault: q.Limits.PageDefault,
+		BulkOperations: q.Limits.BulkOperations, BulkBytes: q.Limits.BulkBytes, DocumentationURI: documentation}
+	return q.sendDiscovery(func(b []byte) []byte { return appendServiceProviderConfig(b, config, q.base) })
 }

@@ -31,14 +31,14 @@ func (r *Resources) User(before *directory.User, o directory.Overrides) (directo
 	ops := Value{Kind: Array}
 	set := func(path string, v Value) {
 		ops.Elems = append(ops.Elems, Value{Kind: Object, Members: []Member{
-			{"op", jsonText("replace")}, {"path", jsonText(path)}, {"value", v}}})
+			{"op", text("replace")}, {"path", text(path)}, {"value", v}}})
 	}
 	for _, f := range []struct{ path, value string }{
 		{"userName", o.UserName}, {"externalId", o.ExternalID}, {"displayName", o.DisplayName},
 		{"name.givenName", o.GivenName}, {"name.familyName", o.FamilyName}, {"preferredLanguage", o.Language},
 	} {
 		if f.value != "" {
-			set(f.path, jsonText(f.value))
+			set(f.path, text(f.value))
 		}
 	}
 	if o.Email != "" && o.Email != profileOf(attrs).Email {
@@ -80,21 +80,19 @@ func withEmail(attrs Value, address string) Value {
 	}
 	if at < 0 {
 		at = len(list)
-		list = append(list, Value{Kind: Object, Members: []Member{{"type", jsonText("work")}}})
+		list = append(list, Value{Kind: Object, Members: []Member{{"type", text("work")}}})
 	}
 	e := dropMember(list[at], "value")
-	list[at] = Value{Kind: Object, Members: slices.Insert(slices.Clone(e.Members), 0, Member{"value", jsonText(address)})}
+	list[at] = Value{Kind: Object, Members: slices.Insert(slices.Clone(e.Members), 0, Member{"value", text(address)})}
 	return Value{Kind: Array, Elems: list}
 }
-
-func jsonText(s string) Value { return Value{Kind: String, Text: s} }
 
 // Group returns a new group. One whose name cannot be kept goes by its object id, the externalId.
 func (r *Resources) Group(displayName, externalID string) directory.GroupInput {
 	for _, name := range []string{displayName, externalID} {
-		body := Value{Kind: Object, Members: []Member{{"displayName", jsonText(name)}, {"externalId", jsonText(externalID)}}}
+		body := Value{Kind: Object, Members: []Member{{"displayName", text(name)}, {"externalId", text(externalID)}}}
 		attrs, warnings, err := r.group.normalize(body, Mode{})
-		if err == nil {
+		if err == nil && r.group.checkNames(Value{}, attrs) == nil {
 			return finishGroup(r.group, attrs, nil, warnings)
 		}
 	}

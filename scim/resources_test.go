@@ -219,6 +219,7 @@ func TestResourcesGroup(t *testing.T) {
 	for _, test := range []struct{ name, external, attributes string }{
 		{"Pilots", "id", `{"externalId":"id","displayName":"Pilots"}`},
 		{"Pilots", "", `{"displayName":"Pilots"}`},
+		{"⚙️ Ops", "", `{"displayName":"⚙️ Ops"}`},
 		{"a\x00b", "id", `{"externalId":"id","displayName":"id"}`},
 		{strings.Repeat("a", 257), "id", `{"externalId":"id","displayName":"id"}`},
 		{"", "id", `{"externalId":"id","displayName":"id"}`},

@@ -62,6 +62,8 @@ type ResourceType struct {
 	Endpoint   string // /Users, /Groups
 	Core       *Schema
 	Extensions []*Schema // in the order in which they appear in a resource
+
+	strict bool // filters are read to the letter, as Mode.Strict says of bodies
 }
 
 // attrRef names an attribute or a sub-attribute of a resource type.

@@ -18,17 +18,24 @@ var (
 	enterpriseSchema = convertSchema(schema.ExtensionEnterpriseUser())
 	accessSchema     = makeAccessSchema()
 
+	// What the discovery endpoints themselves answer with.
+	configSchema       = makeConfigSchema()
+	resourceTypeSchema = makeResourceTypeSchema()
+	schemaSchema       = makeSchemaSchema()
+
 	// Attributes with rules of their own; they are recognized by identity.
-	attrActive  = find(userSchema.Attributes, "active")
-	attrMembers = find(groupSchema.Attributes, "members")
-	attrManager = find(enterpriseSchema.Attributes, "manager")
+	attrActive    = find(userSchema.Attributes, "active")
+	attrMembers   = find(groupSchema.Attributes, "members")
+	attrGroupName = find(groupSchema.Attributes, "displayName")
+	attrManager   = find(enterpriseSchema.Attributes, "manager")
 )
 
 // makeUserSchema takes the User schema of the library and corrects it:
 //   - externalId is listed, exact in case: the validators look for it among the attributes, the
 //     RFC only among the common ones;
-//   - password is not published: it is never stored or returned, and a validator that discovers
-//     attributes would test it;
+//   - password is not published. It is taken, because Okta sends it with every user, and never kept
+//     or returned, because people sign in with their directory: /ServiceProviderConfig says that
+//     changePassword is not supported. A validator that discovers attributes would test it;
 //   - profileUrl is published as a string, because Microsoft's template skips references and
 //     then misses the mapped attribute;
 //   - identifiers of groups and the values of references compare exactly.
@@ -61,6 +68,90 @@ func makeGroupSchema() *Schema {
 	return s
 }
 
+// makeConfigSchema takes the schema of /ServiceProviderConfig of the library and adds what the document has beyond RFC 7643: pages by
+// cursor (RFC 9865 section 4) and events (RFC 9967 section 4). Counts are integers. Its name is that of the resource: validators look
+// for it.
+func makeConfigSchema() *Schema {
+	s := convertSchema(schema.ServiceProviderConfigSchema())
+	s.Name = "ServiceProviderConfig"
+	refer("external", find(s.Attributes, "documentationUri"))
+	bulk := find(s.Attributes, "bulk")
+	for _, count := range []*Attribute{find(bulk.Sub, "maxOperations"), find(bulk.Sub, "maxPayloadSize"), find(find(s.Attributes, "filter").Sub, "maxResults")} {
+		count.Type = TypeInteger
+	}
+
+	schemes := find(s.Attributes, "authenticationSchemes")
+	find(schemes.Sub, "type").CanonicalValues = []string{"oauth", "oauth2", "oauthbearertoken", "httpbasic", "httpdigest"}
+	refer("external", find(schemes.Sub, "specUri"), find(schemes.Sub, "documentationUri"))
+	schemes.Sub = append(schemes.Sub, readOnly("primary", TypeBoolean, "Whether this is the scheme to prefer."))
+
+	method := readOnly("defaultPaginationMethod", TypeString, "How pages are made for a client that does not say: cursor or index.")
+	method.CanonicalValues = []string{"cursor", "index"}
+	pagination := readOnly("pagination", TypeComplex, "A complex type that specifies pagination options.")
+	pagination.Sub = []*Attribute{
+		required(readOnly("cursor", TypeBoolean, "Whether there are pages by cursor.")),
+		required(readOnly("index", TypeBoolean, "Whether there are pages by index.")),
+		method,
+		readOnly("defaultPageSize", TypeInteger, "Resources on a page for a client that does not say."),
+		readOnly("maxPageSize", TypeInteger, "Resources on a page at most."),
+		readOnly("cursorTimeout", TypeInteger, "Seconds for which a cursor is valid."),
+	}
+
+	async := readOnly("asyncRequest", TypeString, "Whether requests may be answered before they are done.")
+	async.CanonicalValues = []string{"none", "long", "request"}
+	uris := readOnly("eventUris", TypeReference, "The events that are told.")
+	uris.MultiValued = true
+	refer("uri", uris)
+	events := readOnly("securityEvents", TypeComplex, "A complex type that specifies which security events are told.")
+	events.Sub = []*Attribute{async, uris}
+
+	s.Attributes = append(s.Attributes, pagination, events)
+	return s
+}
+
+// makeResourceTypeSchema takes the schema of /ResourceTypes of the library: its URIs are references, and a name is always there
+// (RFC 7643 sections 6 and 8.7.2).
+func makeResourceTypeSchema() *Schema {
+	s := convertSchema(schema.ResourceTypeSchema())
+	s.Name = "ResourceType"
+	identify(s)
+	required(find(s.Attributes, "name"))
+	refer("uri", find(s.Attributes, "endpoint"), find(s.Attributes, "schema"), find(find(s.Attributes, "schemaExtensions").Sub, "schema"))
+	return s
+}
+
+// makeSchemaSchema takes the schema of /Schemas of the library. It is the one in which a complex attribute has complex parts (RFC 7643
+// section 7).
+func makeSchemaSchema() *Schema {
+	s := convertSchema(schema.Definition())
+	identify(s)
+	s.Description = "Specifies the schema that describes a SCIM schema"
+	return s
+}
+
+// identify gives a listed id the characteristics that section 3.1 of RFC 7643 has for the common one.
+func identify(s *Schema) {
+	id := find(s.Attributes, "id")
+	id.CaseExact, id.Returned = true, "always"
+}
+
+// readOnly makes an attribute that the server alone writes.
+func readOnly(name string, t Type, description string) *Attribute {
+	return &Attribute{Name: name, Type: t, Description: description, Mutability: "readOnly", Returned: "default", Uniqueness: "none"}
+}
+
+func required(a *Attribute) *Attribute {
+	a.Required = true
+	return a
+}
+
+// refer makes attributes references, which compare exactly.
+func refer(to string, attrs ...*Attribute) {
+	for _, a := range attrs {
+		a.Type, a.ReferenceTypes, a.CaseExact = TypeReference, []string{to}, true
+	}
+}
+
 func externalID(resource string) *Attribute {
 	return &Attribute{Name: "externalId", Type: TypeString, CaseExact: true, Mutability: "readWrite", Returned: "default",
 		Uniqueness: "none", Description: "Identifier of the " + resource + " as the provisioning client defines it."}
@@ -68,9 +159,6 @@ func externalID(resource string) *Attribute {
 
 // makeAccessSchema makes our own extension: what a user may enter, derived and so read-only.
 func makeAccessSchema() *Schema {
-	readOnly := func(name string, t Type, description string) *Attribute {
-		return &Attribute{Name: name, Type: t, Description: description, Mutability: "readOnly", Returned: "default", Uniqueness: "none"}
-	}
 	id := readOnly("id", TypeString, "Identifier of the environment.")
 	id.CaseExact = true
 	menus := readOnly("menus", TypeString, "Menus of the user in the environment.")
@@ -162,7 +250,8 @@ const (
 
 // ParseSchema reads a custom extension: a SCIM Schema resource as JSON (RFC 7643 section 7). It
 // is strict, so that a slip of the pen does not become a default. What the server would publish
-// without keeping it is refused: uniqueness, and values that are written but never returned.
+// without keeping it is refused: uniqueness, and values that are written but never returned. Such a
+// value would be a secret without a use: whatever reads this directory reads what is returned.
 func ParseSchema(doc []byte) (*Schema, error) {
 	v, err := parseJSON(doc, maxSchemaDepth)
 	if err != nil {

@@ -11,8 +11,26 @@ import (
 
 // begin names who writes and what the write is about, for the log line, also that of a failure.
 func (q *request) begin(action directory.Action, targetType string) {
-	q.by = directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: q.token.String(), RequestID: q.RequestID(q.r), Address: q.from}
+	q.by = directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: q.token.String(), RequestID: q.RequestID(q.r), Method: q.r.Method, Address: q.from}
+	if q.op != nil {
+		q.by.Method = q.op.method
+	}
+	q.by.Answer = q.tenant.answer(q.by.Method, targetType)
 	q.event.Action, q.event.TargetType, q.event.TargetID = action, targetType, clip(q.name)
+}
+
+// answer is the status of what a write of users or groups is answered with, alone and in a bulk, unless the request names
+// attributes of a PATCH that would have no body.
+func (t *tenant) answer(method, targetType string) int {
+	switch {
+	case method == http.MethodPost:
+		return http.StatusCreated
+	case method == http.MethodDelete,
+		method == http.MethodPatch && targetType == "User" && t.SCIM.UserPatchNoContent,
+		method == http.MethodPatch && targetType == "Group" && !t.SCIM.GroupPatchContent:
+		return http.StatusNoContent
+	}
+	return http.StatusOK
 }
 
 // write reads what a write asks for: its body, and which attributes the answer shall hold. All of
@@ -23,7 +41,33 @@ func (q *request) write(rt *ResourceType) (Value, *Projection, error) {
 		return Value{}, nil, err
 	}
 	body, err := q.body()
+	p = p.answering(q.r.Method, body, rt)
+	if p.only && q.by.Answer == http.StatusNoContent {
+		q.by.Answer = http.StatusOK // it names what it wants to see
+	}
 	return body, p, err
+}
+
+// task is a write that was understood: what is left of it happens in a transaction, with others of a
+// bulk or alone. It gives the resource as it is afterwards. It may run again.
+type task func(*directory.Batch) (written, error)
+
+// written is the resource that a write left: a user, a group, or neither where it is gone.
+type written struct {
+	user  *directory.User
+	group *directory.Group
+}
+
+// carryOut runs a task in a transaction of its own, if it was understood.
+func (q *request) carryOut(t task, err error) (w written, _ error) {
+	if err != nil {
+		return written{}, err
+	}
+	err = q.Service.Together(q.r.Context(), func(b *directory.Batch) (err error) {
+		w, err = t(b)
+		return err
+	})
+	return w, err
 }
 
 func (q *request) createUser() error {
@@ -32,21 +76,30 @@ func (q *request) createUser() error {
 	if err != nil {
 		return err
 	}
+	w, err := q.carryOut(q.userPost(body))
+	if err != nil {
+		return err
+	}
+	return q.sendUser(http.StatusCreated, w.user, p)
+}
+
+// userPost understands the creation of a user, with the id of the request where it has one.
+func (q *request) userPost(body Value) (task, error) {
 	in, err := q.userInput(read(body, q.tenant.user, q.tenant.mode, "userName"), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	u, err := q.Service.CreateUser(q.r.Context(), q.by, q.tenant.ID, in)
-	if err != nil {
-		return err
-	}
-	return q.sendUser(http.StatusCreated, u, p)
+	return func(b *directory.Batch) (written, error) {
+		u, err := b.CreateUser(q.by, q.tenant.ID, q.id, in)
+		return written{user: u}, err
+	}, nil
 }
 
 // reading is the body of a POST or PUT as it was understood. A PUT does this before its
 // transaction, where it holds up nobody, and reports err within it: that the resource is missing
 // or has another version comes first.
 type reading struct {
+	body     Value  // with the core attributes where they belong
 	name     string // of the resource, for the log
 	named    bool   // the body gives one
 	attrs    Value
@@ -55,22 +108,29 @@ type reading struct {
 }
 
 func read(body Value, rt *ResourceType, mode Mode, nameAttribute string) (r reading) {
-	if name, ok := body.Get(nameAttribute); ok && name.Kind == String {
+	r.body, r.err = rt.unfold(body, mode)
+	if name, ok := r.body.Get(nameAttribute); ok && name.Kind == String {
 		r.name, r.named = clip(name.Text), true
 	}
-	r.attrs, r.warnings, r.err = rt.normalize(body, mode)
+	if r.err == nil {
+		r.attrs, r.warnings, r.err = rt.normalize(r.body, mode)
+	}
 	return r
 }
 
-// replaces checks what was read against the attributes that it replaces, nil for a new resource.
-func (q *request) replaces(r reading, rt *ResourceType, before []byte) error {
+// replaces settles what was read with the attributes that it replaces, nil for a new resource.
+func (q *request) replaces(r *reading, rt *ResourceType, before []byte) (err error) {
 	if r.named {
 		q.event.TargetName = r.name
 	}
-	if r.err != nil || before == nil {
+	if r.err != nil {
 		return r.err
 	}
-	return rt.checkImmutable(decodeRaw(before), r.attrs)
+	if before == nil {
+		return rt.checkNames(Value{}, r.attrs)
+	}
+	r.attrs, err = rt.settle(decodeRaw(before), r.attrs)
+	return err
 }
 
 // userInput makes a user of the body of a POST or PUT. before is the user that a PUT replaces.
@@ -79,7 +139,7 @@ func (q *request) userInput(r reading, before *directory.User) (directory.UserIn
 	if before != nil {
 		old = before.Attributes
 	}
-	if err := q.replaces(r, q.tenant.user, old); err != nil {
+	if err := q.replaces(&r, q.tenant.user, old); err != nil {
 		return directory.UserInput{}, err
 	}
 	in := finishUser(q.tenant.user, r.attrs, before, r.warnings)
@@ -111,14 +171,18 @@ func (q *request) putUser() error {
 	if err != nil {
 		return err
 	}
-	r := read(body, q.tenant.user, q.tenant.mode, "userName")
-	u, err := q.updateUser(func(before *directory.User) (directory.UserInput, error) {
-		return q.userInput(r, before)
-	})
+	w, err := q.carryOut(q.userPut(body))
 	if err != nil {
 		return err
 	}
-	return q.sendUser(http.StatusOK, u, p)
+	return q.sendUser(http.StatusOK, w.user, p)
+}
+
+func (q *request) userPut(body Value) (task, error) {
+	r := read(body, q.tenant.user, q.tenant.mode, "userName")
+	return q.updateUser(func(before *directory.User) (directory.UserInput, error) {
+		return q.userInput(r, before)
+	})
 }
 
 func (q *request) patchUser() error {
@@ -127,11 +191,23 @@ func (q *request) patchUser() error {
 	if err != nil {
 		return err
 	}
-	patch, err := parsePatch(body, q.tenant.user, q.tenant.mode, q.Limits.Patch)
+	w, err := q.carryOut(q.userPatch(body))
 	if err != nil {
 		return err
 	}
-	u, err := q.updateUser(func(before *directory.User) (directory.UserInput, error) {
+	if q.by.Answer == http.StatusNoContent {
+		q.setHead(w.user.ID, "/Users/", w.user.Version, false)
+		return q.sendNothing()
+	}
+	return q.sendUser(http.StatusOK, w.user, p)
+}
+
+func (q *request) userPatch(body Value) (task, error) {
+	patch, err := parsePatch(body, q.tenant.user, q.tenant.mode, q.Limits.Patch)
+	if err != nil {
+		return nil, err
+	}
+	return q.updateUser(func(before *directory.User) (directory.UserInput, error) {
 		attrs, warnings, err := patch.apply(decodeRaw(before.Attributes))
 		if err != nil {
 			return directory.UserInput{}, err
@@ -140,42 +216,42 @@ func (q *request) patchUser() error {
 		in.SaysActive = patch.writes("active")
 		return in, nil
 	})
-	if err != nil {
-		return err
-	}
-	if q.tenant.SCIM.UserPatchNoContent {
-		q.setHead(u.ID, "/Users/", u.Version, false)
-		return q.sendNothing()
-	}
-	return q.sendUser(http.StatusOK, u, p)
 }
 
-func (q *request) updateUser(fn func(*directory.User) (directory.UserInput, error)) (*directory.User, error) {
+func (q *request) updateUser(fn func(*directory.User) (directory.UserInput, error)) (task, error) {
 	if q.id.IsZero() {
 		return nil, q.noUser()
 	}
-	return q.Service.UpdateUser(q.r.Context(), q.by, q.tenant.ID, q.id, func(before *directory.User) (directory.UserInput, error) {
-		q.event.TargetName, q.event.ExternalID = before.UserName, before.ExternalID
-		if err := q.precondition(before.Version); err != nil {
-			return directory.UserInput{}, err
-		}
-		return fn(before)
-	})
+	return func(b *directory.Batch) (written, error) {
+		u, err := b.UpdateUser(q.by, q.tenant.ID, q.id, func(before *directory.User) (directory.UserInput, error) {
+			q.event.TargetName, q.event.ExternalID = before.UserName, before.ExternalID
+			if err := q.precondition(before.Version); err != nil {
+				return directory.UserInput{}, err
+			}
+			return fn(before)
+		})
+		return written{user: u}, err
+	}, nil
 }
 
 func (q *request) deleteUser() error {
 	q.begin(directory.ActionDelete, "User")
-	if q.id.IsZero() {
-		return q.noUser()
-	}
-	err := q.Service.DeleteUser(q.r.Context(), q.by, q.tenant.ID, q.id, func(u *directory.User) error {
-		q.event.TargetName = u.UserName
-		return q.precondition(u.Version)
-	})
-	if err != nil {
+	if _, err := q.carryOut(q.userDelete(Value{})); err != nil {
 		return err
 	}
 	return q.sendNothing()
+}
+
+func (q *request) userDelete(Value) (task, error) {
+	if q.id.IsZero() {
+		return nil, q.noUser()
+	}
+	return func(b *directory.Batch) (written, error) {
+		return written{}, b.DeleteUser(q.by, q.tenant.ID, q.id, func(u *directory.User) error {
+			q.event.TargetName = u.UserName
+			return q.precondition(u.Version)
+		})
+	}, nil
 }
 
 // noUser is the answer for an id that no user of this tenant has, whatever it looks like.

@@ -319,7 +319,7 @@ func (c *checker) document() *Error {
 	}
 	c.space()
 	if c.pos == len(c.text) {
-		return c.fail("nothing")
+		return invalidSyntax("The body is empty.")
 	}
 	if err := c.value(); err != nil {
 		return err

@@ -43,8 +43,8 @@ func TestParseJSONRefuses(t *testing.T) {
 	}
 	const syntax = "The body is not valid JSON: "
 	for _, c := range []struct{ name, in, scimType, want string }{
-		{"empty", "", "", syntax + "nothing at byte 1."},
-		{"spaces", " \n", "", syntax + "nothing at byte 3."},
+		{"empty", "", "", "The body is empty."},
+		{"spaces", " \n", "", "The body is empty."},
 		{"byte order mark", "\ufeff{}", "", syntax + "byte order mark at byte 1."},
 		{"two values", "{} {}", "", syntax + "data after the value at byte 4."},
 		{"trailing bracket", "{}]", "", syntax + "data after the value at byte 3."},

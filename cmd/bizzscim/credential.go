@@ -250,8 +250,8 @@ func (p *program) rotateSecrets(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	return p.print(cmd, out, func(w io.Writer) {
-		fmt.Fprintf(w, "key %s seals now; %s, %s and %s sealed again\n", out.KeyID, plural(out.Resealed, "credential"),
-			plural(out.SecondFactors, "second factor"), plural(out.SigningKeys, "signing key"))
+		fmt.Fprintf(w, "key %s seals now; %s, %s, %s and %s sealed again\n", out.KeyID, plural(out.Resealed, "credential"),
+			plural(out.SecondFactors, "second factor"), plural(out.SigningKeys, "signing key"), plural(out.WebhookSecrets, "webhook secret"))
 		if out.KeyFile == "" {
 			return
 		}

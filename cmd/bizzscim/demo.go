@@ -243,6 +243,16 @@ func (d *demo) prepare(ctx context.Context) error {
 	return d.job.Probe(ctx)
 }
 
+// operator makes one, and the link that opens the console for them, once.
+func (d *demo) operator(ctx context.Context) (string, error) {
+	const email = "operator@bizzstream.example"
+	if _, err := app.Call(ctx, d.client, app.OperatorCreate, app.OperatorInput{Email: email, Name: "Demo Operator"}); err != nil {
+		return "", err
+	}
+	link, err := app.Call(ctx, d.client, app.OperatorLoginLink, app.OperatorRef{Email: email})
+	return link.URL, err
+}
+
 // introduce says what there is and what to try.
 func (d *demo) introduce(ctx context.Context) error {
 	list, err := app.Call(ctx, d.client, app.EnvironmentList, app.EnvironmentFilter{})
@@ -256,9 +266,14 @@ func (d *demo) introduce(ctx context.Context) error {
 	for _, g := range d.tenant.Snapshot().Groups {
 		names[g.ID] = g.DisplayName
 	}
+	link, err := d.operator(ctx)
+	if err != nil {
+		return err
+	}
 	w, s := d.stdout, d.style
 	fmt.Fprintf(w, "%s\n\n", s.bold("bizzscim demo: a directory pushes its people, who get and lose access by their groups; a pull repairs what push missed; who is taken out is signed out"))
 	t := newTable(w)
+	t.row("  Console", link)
 	t.row("  Tenant URL", d.base)
 	t.row("  Secret Token", d.token)
 	t.row("  Sign in at", d.url+"/login/environment/"+d.ids[0])
@@ -284,6 +299,7 @@ func (d *demo) introduce(ctx context.Context) error {
   bizzscim sync Production --preview
   bizzscim runs Production
   bizzscim run show Production
+  bizzscim operator login-link
 
 Ctrl-C ends it.
 `, s.bold("Try in another terminal"), d.token, d.base, d.data, demoTenant)

@@ -26,7 +26,7 @@ func (p *program) environmentCommand() *cli.Command {
 			&cli.BoolFlag{Name: "resume", Usage: "pulls run again"},
 			&cli.BoolWithInverseFlag{Name: "hold", Usage: "a pull that stops applies nothing at all, not even creates and updates"},
 			&cli.IntFlag{Name: "stop-run-count", Usage: "a pull stops above `N` deactivations (default: 10) ..."},
-			&cli.IntFlag{Name: "stop-run-percent", Usage: "... or `P` percent of the active users, whichever is more (default: 5)"},
+			&cli.IntFlag{Name: "stop-run-percent", Usage: "... or `P` percent of the active external users, whichever is more (default: 5)"},
 			&cli.IntFlag{Name: "stop-day-count", Usage: "the same for the last 24 hours: `N` (default: 20) ..."},
 			&cli.IntFlag{Name: "stop-day-percent", Usage: "... or `P` percent (default: 10)"},
 		}

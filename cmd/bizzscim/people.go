@@ -77,6 +77,13 @@ func activeText(u app.User) string {
 	return cell(*u.Active)
 }
 
+func landingText(l app.Landing) string {
+	if l.Chosen {
+		return l.Name + " (chosen)"
+	}
+	return l.Name + " (the first access)"
+}
+
 func (p *program) showUser(ctx context.Context, cmd *cli.Command) error {
 	u, err := call(ctx, p, cmd, app.UserShow, app.UserRef{Ref: cmd.Args().First(), Tenant: cmd.String("tenant")})
 	if err != nil {
@@ -94,6 +101,9 @@ func (p *program) showUser(ctx context.Context, cmd *cli.Command) error {
 			t.row("externalId", u.ExternalID)
 			t.row("active", activeText(u))
 			t.row("groups", u.Groups)
+		}
+		if u.Default != nil {
+			t.row("default environment", landingText(*u.Default))
 		}
 		if u.Protected {
 			t.row("protected", "yes: no pull takes anything from it")

@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -44,10 +46,20 @@ var scenarios = []struct {
 	{"sign in again from the warning", 66 * time.Second},
 }
 
+// TestMain lets more of them run at the same time than there are processors: most of the time they wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if runtime.GOMAXPROCS(0) < 4 {
+		_ = flag.Set("test.parallel", "4")
+	}
+	os.Exit(m.Run())
+}
+
 func TestBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes its time")
 	}
+	t.Parallel()
 	node, chromium := need(t, "node", "node"), need(t, "chromium", "chromium", "chromium-browser", "google-chrome")
 	if _, err := os.Stat("node_modules/playwright-core"); err != nil {
 		missing(t, "chromium", "playwright-core is missing: run npm ci in console/e2e, or make test")
@@ -152,7 +164,7 @@ func newWorld(t *testing.T, life time.Duration) *world {
 		app.Options{Notice: func(text string) { notices <- text }})
 	w.must(err)
 	t.Cleanup(func() {
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		if err := w.app.Close(stop); err != nil {
 			t.Error(err)

@@ -1,6 +1,7 @@
 // Runs one scenario: node run.mjs NAME. What it needs is in the variable E2E, as JSON.
 import { chromium } from 'playwright-core';
-import { find } from './scenarios.mjs';
+import { find as journey } from './journeys.mjs';
+import { find as scenario } from './scenarios.mjs';
 
 const world = JSON.parse(process.env.E2E);
 const browser = await chromium.launch({ executablePath: world.chromium, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
@@ -10,7 +11,7 @@ process.on('SIGTERM', stop);
 
 let failed = false;
 try {
-  await find(process.argv[2])(browser, world);
+  await (journey(process.argv[2]) ?? scenario(process.argv[2]))(browser, world);
 } catch (error) {
   failed = true;
   console.error(error);

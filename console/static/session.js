@@ -3,22 +3,42 @@
 
 const page = document.body.dataset;
 const lang = document.documentElement.lang;
+// The page's language, in the way of the country that the browser is set to; English elsewhere counts to 24 hours.
+const locale = navigator.languages.find((l) => l.split("-")[0] === lang) ?? (lang === "en" ? "en-GB" : lang);
 
 for (const time of document.querySelectorAll("time[data-local]")) {
-  const style = time.dataset.local === "clock" ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" };
-  time.textContent = new Intl.DateTimeFormat(lang, style).format(new Date(time.dateTime));
+  const style = { clock: { timeStyle: "short" }, day: { dateStyle: "medium" } }[time.dataset.local] ?? { dateStyle: "medium", timeStyle: "short" };
+  time.textContent = new Intl.DateTimeFormat(locale, style).format(new Date(time.dateTime));
 }
 
 for (const button of document.querySelectorAll("[data-copy]")) {
-  if (!navigator.clipboard) continue;
   button.hidden = false;
   button.addEventListener("click", async () => {
-    const rows = [...document.getElementById(button.dataset.copy).children];
-    await navigator.clipboard.writeText(rows.map((row) => [...row.children].map((c) => c.textContent.trim()).join(": ")).join("\n"));
-    button.textContent = button.dataset.done;
-    document.getElementById("copy-say").textContent = button.dataset.done;
+    const facts = document.getElementById(button.dataset.copy);
+    const text = [...facts.children].map((row) => [...row.children].map((c) => c.textContent.trim()).join(": ")).join("\n");
+    let done = button.dataset.done;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch { // refused, or not there: it is selected, to be copied by hand
+      getSelection().selectAllChildren(facts);
+      if (!document.execCommand("copy")) done = button.dataset.byHand;
+    }
+    button.textContent = document.getElementById("copy-say").textContent = done;
   });
 }
+
+// What is on its way is not sent again by a double click: some forms make something new each time.
+const sent = new Set();
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.getAttribute("method") !== "post") return;
+  if (sent.has(form)) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+  sent.add(form);
+  setTimeout(() => sent.delete(form), 3_000);
+});
 
 // The address of a page that answers a directory holds a code that is spent: reloading it helps nobody.
 if (location.pathname === "/auth/callback") history.replaceState(null, "", "/login");
@@ -42,7 +62,8 @@ function watch() {
   let dismissed = false;
   let leaving = false;
   let patient = false; // waits whether a new session takes the place of the one that was replaced
-  let dirty = false;
+  const edited = new Set(); // forms with what is not saved
+  const returned = document.querySelector("form[data-unsaved]"); // the server gave it back as it was typed
   let asking = null;
   let source = null;
   let retry = 1_000;
@@ -88,11 +109,18 @@ function watch() {
   function leave(reason) {
     if (leaving) return;
     leaving = true;
-    dirty = false;
+    edited.clear();
     channel?.postMessage({ ended: reason });
     const query = new URLSearchParams({ reason: reason.replaceAll(" ", "-") });
     if (location.pathname !== "/") query.set("next", location.pathname + location.search);
     location.replace("/signed-out?" + query);
+  }
+
+  // part lets the answer to "sign out" lead on: hearing of the end first must not take its place, or nobody would be
+  // signed out of the directory. If there is no answer, the page asks how things are.
+  function part() {
+    leaving = true;
+    setTimeout(() => { leaving = false; ask(); }, 20_000);
   }
 
   // ask lets the server say how the session is. It does not count as activity. Without an answer, what is known
@@ -180,9 +208,16 @@ function watch() {
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && ask());
   window.addEventListener("pageshow", (event) => event.persisted && ask());
   window.addEventListener("online", () => ask());
-  document.addEventListener("input", (event) => { if (event.target.form) dirty = true; });
-  document.addEventListener("submit", () => { dirty = false; });
-  window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
+  document.addEventListener("input", (event) => { if (event.target.form) edited.add(event.target.form); });
+  document.addEventListener("submit", (event) => {
+    if (returned) edited.add(returned);
+    // The form that is sent is not lost, nor is what a list is filtered by: of what is typed into others the browser asks.
+    for (const form of edited) if (form === event.target || !form.isConnected || form.getAttribute("method") !== "post") edited.delete(form);
+    if (event.target.getAttribute("action") !== "/logout") return;
+    edited.clear();
+    part();
+  });
+  window.addEventListener("beforeunload", (event) => { if (edited.size > 0) event.preventDefault(); });
   dialog.addEventListener("close", () => { dismissed = true; show(); });
   document.getElementById("session-stay").addEventListener("click", () => dialog.close());
 

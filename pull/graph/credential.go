@@ -294,7 +294,7 @@ func readAssertion(ctx context.Context, name string) (assertion string, err erro
 	}
 	b = bytes.TrimSpace(b)
 	if len(b) == 0 || len(b) > maxAssertion || bytes.Count(b, []byte(".")) != 2 {
-		return "", &pull.Error{Class: pull.Configuration, Detail: fmt.Sprintf("the token file %s does not hold one token (a JSON Web Token)", name)}
+		return "", &pull.Error{Class: pull.Configuration, Detail: "the token file does not hold one token (a JSON Web Token)", Err: errors.New(name)}
 	}
 	return string(b), nil
 }

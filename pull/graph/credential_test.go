@@ -230,8 +230,13 @@ func TestWorkloadIdentity(t *testing.T) {
 		if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.open(t).Group(t.Context(), theGroup); pull.ClassOf(err) != pull.Configuration || !strings.Contains(err.Error(), "token file") {
+		_, err := s.open(t).Group(t.Context(), theGroup)
+		if pull.ClassOf(err) != pull.Configuration || !strings.Contains(err.Error(), "token file") {
 			t.Errorf("file of %d bytes: %v", len(text), err)
+		}
+		// What is shown to administrators does not say where the server keeps its files.
+		if e, ok := errors.AsType[*pull.Error](err); !ok || strings.Contains(e.Detail, w.file) || !strings.Contains(err.Error(), w.file) {
+			t.Errorf("where the file is: %v", err)
 		}
 	}
 }

@@ -152,6 +152,11 @@ func (r *requests) information(ctx context.Context, q reader.Query) (*abstractio
 		return r.groups.ToGetRequestInformation(ctx, &groups.GroupsRequestBuilderGetRequestConfiguration{
 			QueryParameters: &groups.GroupsRequestBuilderGetQueryParameters{Select: []string{"id"}, Top: &top},
 		})
+	case reader.OpFindGroups:
+		filter := q.Filter()
+		return r.groups.ToGetRequestInformation(ctx, &groups.GroupsRequestBuilderGetRequestConfiguration{
+			QueryParameters: &groups.GroupsRequestBuilderGetQueryParameters{Select: []string{"id", "displayName"}, Filter: &filter, Top: &top},
+		})
 	case reader.OpUser:
 		return r.users.ByUserId(q.ID).ToGetRequestInformation(ctx, &users.UserItemRequestBuilderGetRequestConfiguration{
 			QueryParameters: &users.UserItemRequestBuilderGetQueryParameters{Select: []string{"id", "accountEnabled"}},

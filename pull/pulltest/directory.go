@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/bizzstream/bizzscim/directory"
@@ -327,4 +328,17 @@ func sortedPeople(people map[directory.ID]pull.Person) []pull.Person {
 
 func compareIDs(a, b directory.ID) int {
 	return cmp.Compare(string(a[:]), string(b[:]))
+}
+
+// find lists the groups whose name begins with text, in the order of their names.
+func (s *state) find(text string) (found []pull.Group) {
+	for id, g := range s.groups {
+		if g.name != "" && len(g.name) >= len(text) && strings.EqualFold(g.name[:len(text)], text) {
+			found = append(found, pull.Group{ID: id, DisplayName: g.name})
+		}
+	}
+	slices.SortFunc(found, func(a, b pull.Group) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a.DisplayName), strings.ToLower(b.DisplayName)), strings.Compare(a.ID, b.ID))
+	})
+	return found
 }

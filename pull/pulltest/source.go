@@ -22,6 +22,7 @@ const (
 	OpConfirm Op = "confirm"
 	OpPerson  Op = "person"
 	OpDirect  Op = "direct"
+	OpFind    Op = "find"
 	OpTest    Op = "test"
 	OpClose   Op = "close"
 )
@@ -69,6 +70,7 @@ type Source struct {
 	last    pull.Connection
 	metered pull.Meter
 	refused map[string]error // by group
+	lacking []pull.Check     // what Test finds wrong besides
 }
 
 var (
@@ -97,6 +99,13 @@ func (s *Source) SetGroupError(groupID string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refused[groupID] = err
+}
+
+// Lack lets Test find that the application lacks a permission, for that reason.
+func (s *Source) Lack(permission, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lacking = append(s.lacking, pull.Check{Name: permission, Error: why})
 }
 
 // CutMembers lets each call of Members fail with err once n people were delivered, or at the end
@@ -180,6 +189,11 @@ func (s *Source) Connect(c pull.Connection) (pull.Source, error) {
 // Group reads a group.
 func (s *Source) Group(ctx context.Context, id string) (pull.Group, error) {
 	return (&connection{Source: s}).Group(ctx, id)
+}
+
+// FindGroups finds groups by their names.
+func (s *Source) FindGroups(ctx context.Context, text string, limit int) ([]pull.Group, error) {
+	return (&connection{Source: s}).FindGroups(ctx, text, limit)
 }
 
 // Members lists a group.
@@ -318,6 +332,16 @@ func (c *connection) Group(ctx context.Context, id string) (pull.Group, error) {
 	return pull.Group{ID: id, DisplayName: g.name}, nil
 }
 
+func (c *connection) FindGroups(ctx context.Context, text string, limit int) ([]pull.Group, error) {
+	call := Call{Op: OpFind}
+	if err := c.begin(ctx, call); err != nil {
+		return nil, err
+	}
+	found := c.listed().find(text)
+	c.end(call, pull.Meter{Requests: 1, Units: 1})
+	return found[:min(max(limit, 1), pull.MaxFound, len(found))], nil
+}
+
 func (c *connection) Members(ctx context.Context, groupID string, transitive bool, each func(pull.Person) error) (pull.Listing, error) {
 	call := Call{Op: OpMembers, Group: groupID}
 	if err := c.begin(ctx, call); err != nil {
@@ -414,6 +438,9 @@ func (c *connection) Test(ctx context.Context, groups []string) pull.Report {
 		token.Error = err.Error()
 	}
 	r := pull.Report{Checks: []pull.Check{token}}
+	c.mu.Lock()
+	r.Checks = append(r.Checks, c.lacking...)
+	c.mu.Unlock()
 	now := c.d.snapshot()
 	for _, id := range groups {
 		check := pull.Check{Name: "group " + id}

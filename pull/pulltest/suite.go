@@ -26,6 +26,8 @@ func Suite(t *testing.T, open func(t *testing.T, d *Directory) pull.Source) {
 		{"Group", testGroup},
 		{"GroupMissing", testGroupMissing},
 		{"GroupIDNotGUID", testGroupIDNotGUID},
+		{"FindGroups", testFindGroups},
+		{"FindGroupsCancelled", testFindGroupsCancelled},
 		{"Members", testMembers},
 		{"MembersOfNobody", testMembersOfNobody},
 		{"MembersProperties", testMembersProperties},
@@ -157,6 +159,44 @@ func testGroupIDNotGUID(t *testing.T, h *harness) {
 		h.missing(fmt.Sprintf("group %q", id), err, id)
 		_, err = s.Members(t.Context(), id, false, func(pull.Person) error { return nil })
 		h.missing(fmt.Sprintf("members of %q", id), err, id)
+	}
+}
+
+func testFindGroups(t *testing.T, h *harness) {
+	for i, name := range []string{"Sales", "sales north", "Verkoop 'Noord'", "Marketing", "Salt & Pepper %27", ""} {
+		h.SetGroup(GroupID(i+1), name)
+	}
+	s := h.source()
+	for _, c := range []struct {
+		text  string
+		limit int
+		want  []pull.Group
+	}{
+		{"SALES", 10, []pull.Group{{ID: GroupID(1), DisplayName: "Sales"}, {ID: GroupID(2), DisplayName: "sales north"}}},
+		{"verkoop 'N", 10, []pull.Group{{ID: GroupID(3), DisplayName: "Verkoop 'Noord'"}}},
+		{"salt & pepper %27", 10, []pull.Group{{ID: GroupID(5), DisplayName: "Salt & Pepper %27"}}},
+		{"') or startswith(displayName,'", 10, nil},
+		{"ales", 10, nil},
+	} {
+		got, err := s.FindGroups(t.Context(), c.text, c.limit)
+		if err != nil {
+			t.Fatalf("%q: %v", c.text, err)
+		}
+		if len(got) > 0 || len(c.want) > 0 {
+			h.equal("groups found by "+c.text, got, c.want)
+		}
+	}
+	if got, err := s.FindGroups(t.Context(), "sal", 2); err != nil || len(got) != 2 {
+		t.Errorf("%v, error %v; want two of three groups", got, err)
+	}
+}
+
+func testFindGroupsCancelled(t *testing.T, h *harness) {
+	h.SetGroup(GroupID(1), "Sales")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := h.source().FindGroups(ctx, "Sales", 10); !errors.Is(err, context.Canceled) || got != nil {
+		t.Errorf("%v, error %v; want none and the error of the context", got, err)
 	}
 }
 

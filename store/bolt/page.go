@@ -222,11 +222,11 @@ func (c *cursor) release() {
 	cursors.Put(c)
 }
 
-// frame is a page on the way to the current element, i the element, lo and hi its bounds.
+// frame is a page on the way to the current element, i the element, hi the bound of the page; nil: none.
 type frame struct {
-	p      page
-	i      int
-	lo, hi []byte
+	p  page
+	i  int
+	hi []byte
 }
 
 func (c *cursor) damaged(key []byte, err error) error {
@@ -277,7 +277,7 @@ func (c *cursor) pushChild() error {
 	if err := p.within(lo, hi); err != nil {
 		return err
 	}
-	return c.push(frame{p: p, lo: lo, hi: hi})
+	return c.push(frame{p: p, hi: hi})
 }
 
 // descend goes down to a leaf along the first or last elements.

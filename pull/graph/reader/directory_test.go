@@ -90,6 +90,8 @@ func (g *smallGraph) one(path []string, query url.Values, groupIDs []string) rep
 			return reply{body: fmt.Sprintf(`{"value":[{"id":%q,"accountEnabled":%t}]}`, p.ID, p.Enabled)}
 		}
 		return reply{body: `{"value":[]}`}
+	case len(path) == 1 && path[0] == "groups" && query.Has("$filter"):
+		return g.find(query)
 	case len(path) == 1 && path[0] == "groups":
 		return reply{body: `{"value":[]}`}
 	case len(path) == 2 && path[0] == "groups":
@@ -123,6 +125,24 @@ func (g *smallGraph) one(path []string, query url.Values, groupIDs []string) rep
 		return reply{body: string(b)}
 	}
 	return reply{status: 404, body: "no such path", header: map[string]string{"Content-Type": "text/plain"}}
+}
+
+// find answers startswith(displayName,'...').
+func (g *smallGraph) find(query url.Values) reply {
+	text, begins := strings.CutPrefix(query.Get("$filter"), "startswith(displayName,'")
+	text, ends := strings.CutSuffix(text, "')")
+	if top, err := strconv.Atoi(query.Get("$top")); !begins || !ends || err != nil || top < 1 || strings.Contains(strings.ReplaceAll(text, "''", ""), "'") {
+		return graphError(400, "Request_BadRequest", "Invalid filter clause.")
+	}
+	text = strings.ReplaceAll(text, "''", "'")
+	found := []map[string]any{}
+	for _, gr := range g.groups {
+		if len(gr.DisplayName) >= len(text) && strings.EqualFold(gr.DisplayName[:len(text)], text) {
+			found = append(found, map[string]any{"id": gr.ID, "displayName": gr.DisplayName})
+		}
+	}
+	b, _ := json.Marshal(map[string]any{"value": found})
+	return reply{body: string(b)}
 }
 
 // walk lists the users of a group, and the groups below it.

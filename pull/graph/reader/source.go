@@ -21,6 +21,7 @@ type Op int
 const (
 	OpGroup       Op = iota // GET /groups/{id}?$select=id,displayName
 	OpGroups                // GET /groups?$select=id&$top=
+	OpFindGroups            // GET /groups?$filter=startswith(displayName,'{Text}')&$select=id,displayName&$top=
 	OpUser                  // GET /users/{id}?$select=id,accountEnabled
 	OpPerson                // GET /users/{id}?$select=Properties
 	OpUsers                 // GET /users?$select=id,accountEnabled&$top=
@@ -37,6 +38,7 @@ type Query struct {
 	Op         Op
 	ID         string
 	Member     string // of OpMember: object id
+	Text       string // of OpFindGroups: as it was typed; see Filter
 	Transitive bool   // of OpMembers and OpCount: transitiveMembers instead of members
 	Top        int
 	Link       string // of OpNext: absolute, on the host of Graph

@@ -73,6 +73,8 @@ func (p *plain) Path(_ context.Context, q Query) (string, error) {
 		return "/groups/" + q.ID + "?$select=id,displayName", nil
 	case OpGroups:
 		return "/groups?$select=id&$top=" + strconv.Itoa(q.Top), nil
+	case OpFindGroups:
+		return fmt.Sprintf("/groups?$filter=%s&$select=id,displayName&$top=%d", url.QueryEscape(q.Filter()), q.Top), nil
 	case OpUser:
 		return "/users/" + q.ID + "?$select=id,accountEnabled", nil
 	case OpPerson:

@@ -1,0 +1,306 @@
+// What people come here for, from beginning to end. The Go side (journeys_test.go) serves base, sessions of an
+// operator, a partner and an administrator, and outside: what the directory does meanwhile.
+import assert from 'node:assert/strict';
+import { accessible, clean, heading, open } from './page.mjs';
+
+const journeys = new Map();
+const journey = (name, run) => journeys.set(name, run);
+
+export const find = (name) => journeys.get(name);
+
+// as opens a browser of somebody who is signed in.
+async function as(browser, world, session, options) {
+  const page = await open(browser, options);
+  await page.context().addCookies([{ name: '__Host-session', value: session, url: world.base, secure: true, httpOnly: true, sameSite: 'Lax' }]);
+  return page;
+}
+
+// outside lets something happen in the directory.
+async function outside(world, what, detail) {
+  const answer = await fetch(world.outside + what, { method: 'POST', body: JSON.stringify(detail) });
+  assert.equal(answer.status, 200, await answer.clone().text());
+  return answer.json();
+}
+
+journey('an operator sets up a tenant and an environment', async (browser, world) => {
+  const page = await as(browser, world, world.operator);
+  await page.goto(world.base + '/organizations/new');
+  await page.getByLabel('Name').fill('Havn Shipping');
+  await page.getByRole('button', { name: 'Create organization' }).click();
+  await page.goto(world.base + '/environments/new');
+  await page.getByLabel('Organization').selectOption({ label: 'Havn Shipping' });
+  await page.getByRole('textbox', { name: 'Name' }).fill('Terminal');
+  await page.getByRole('button', { name: 'Create environment' }).click();
+  await heading(page, /Terminal/);
+
+  await page.goto(world.base + '/tenants/new');
+  await accessible(page);
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Not A Name');
+  await page.getByLabel('Havn Shipping').check();
+  await page.getByRole('button', { name: 'Create tenant' }).click();
+  await page.locator('[aria-invalid="true"]').waitFor(); // what is wrong stands beside the field, and what was typed stays
+  assert.ok(await page.getByLabel('Havn Shipping').isChecked());
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('havn');
+  await page.getByLabel('Directory (tenant) ID').fill('7d0e7c0a-54c7-4a8e-9d0e-6a0f5d1c2b3a');
+  await page.getByRole('button', { name: 'Create tenant' }).click();
+  await heading(page, /havn/i);
+
+  // What reads the directory: before it is entered the test names it, afterwards all is well.
+  await page.getByRole('button', { name: 'Test connection' }).click();
+  await page.getByText('Nothing is set up yet.').waitFor();
+  await page.getByRole('link', { name: 'Credentials' }).first().click();
+  const graph = page.locator('section', { has: page.getByRole('heading', { name: 'Application that synchronizes' }) });
+  await graph.getByText('Enter a credential').click();
+  await graph.getByLabel('Application (client) ID').fill('11111111-2222-4333-8444-555555555555');
+  await graph.getByLabel('Secret value').fill('fjW8Q~a.secret.that.nobody.sees.again');
+  await graph.getByRole('button', { name: 'Save' }).click();
+  await graph.getByText('Replace').waitFor();
+  assert.ok(!(await page.content()).includes('nobody.sees.again'));
+  await accessible(page);
+  await page.getByRole('link', { name: 'Overview' }).first().click();
+  await page.getByRole('button', { name: 'Test connection' }).click();
+  await page.getByText('Whatever is set up works.').waitFor();
+
+  await page.goto(world.base + '/environments');
+  await page.getByRole('link', { name: 'Terminal' }).click();
+  await page.getByRole('link', { name: 'External users integration' }).first().click();
+  await page.getByLabel('Give people of a directory access to this environment').check();
+  await page.getByLabel('Tenant', { exact: true }).selectOption({ label: 'havn' });
+  await page.getByLabel('Object ids').fill('not-an-id');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.locator('#groups-error', { hasText: 'not-an-id' }).waitFor(); // a mistyped id is named
+  await page.getByLabel('Object ids').fill(world.group);
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.getByRole('status').first().waitFor();
+  assert.equal(await page.getByLabel('Object ids').inputValue(), world.group);
+  await accessible(page);
+
+  // It works: a preview finds the people.
+  await page.getByRole('button', { name: 'Preview' }).click();
+  await page.waitForURL('**/runs/*');
+  await page.getByText('Marta Berg').first().waitFor();
+  clean(page);
+});
+
+journey('an Entra administrator connects by the setup link', async (browser, world) => {
+  const partner = await as(browser, world, world.partner);
+  await partner.goto(`${world.base}/tenants/${world.tenant}/guide`);
+  await partner.getByRole('button', { name: 'Create setup link' }).click();
+  const link = (await partner.locator('#setup-link').textContent()).trim();
+  assert.ok(link.startsWith(world.base + '/connect/'), link);
+
+  const page = await open(browser); // who has no account here
+  await page.goto(link);
+  await heading(page, 'Connect your directory');
+  await accessible(page);
+  assert.equal(await page.getByRole('link', { name: 'Environments' }).count(), 0, 'the link shows nothing but the guide');
+  const rotate = page.getByText('Rotate it').first();
+  await rotate.click();
+  await page.getByRole('button', { name: /rotate/i }).first().click();
+  const token = (await page.locator('#secret-token').textContent()).trim();
+  const base = (await page.locator('#tenant-url').textContent()).trim();
+  await page.getByText('Waiting for Test Connection').first().waitFor();
+
+  const pushed = await outside(world, '/push', { base, token });
+  assert.equal(pushed.failed, 0);
+  await page.getByText('Connected', { exact: true }).waitFor(); // by itself
+  clean(page);
+
+  // A link that was revoked shows nothing of the tenant.
+  await partner.reload();
+  await partner.goto(`${world.base}/tenants/${world.tenant}/guide`);
+  await partner.locator('summary', { hasText: 'Revoke link' }).click();
+  await partner.getByRole('button', { name: 'Revoke link' }).click();
+  await page.goto(link);
+  await heading(page, 'This link does not work');
+  assert.equal(await page.getByText('Fjord').count(), 0);
+  clean(partner);
+});
+
+journey('an administrator previews, syncs, meets quarantine, allows once', async (browser, world) => {
+  const page = await as(browser, world, world.administrator);
+  const ended = () => page.getByRole('heading', { level: 2, name: 'About this run' }).waitFor();
+  const over = async () => {
+    await page.waitForURL('**/runs/*');
+    await page.locator('.verdict').first().waitFor();
+    await ended();
+  };
+  const allow = async (reason) => {
+    await page.locator('summary', { hasText: 'Allow once' }).click();
+    await page.getByLabel('Why is this right?').fill(reason);
+    await page.getByRole('button', { name: 'Allow this plan once' }).click();
+    await over();
+  };
+  await outside(world, '/staff', { people: 177 });
+  await page.goto(`${world.base}/environments/${world.production}`);
+  await page.getByRole('button', { name: 'Preview' }).click();
+  await over();
+  await page.getByText('Create').first().waitFor();
+  await accessible(page);
+
+  // Nothing was changed by it.
+  await page.goto(`${world.base}/users?environment=${world.production}`);
+  await page.getByRole('link', { name: 'Marta Berg' }).waitFor();
+  assert.equal(await page.locator('tbody tr').count(), 3);
+
+  await page.goto(`${world.base}/environments/${world.production}`);
+  await page.getByRole('button', { name: 'Sync', exact: true }).click();
+  await over();
+  if (await page.locator('summary', { hasText: 'Allow once' }).count()) await allow('They start today'); // the first plan is looked at
+  await page.goto(`${world.base}/environments/${world.production}`);
+  await page.getByText('180').first().waitFor();
+
+  // Somebody takes 42 people out of the group.
+  await outside(world, '/staff', { people: 135 });
+  await page.goto(`${world.base}/environments/${world.production}`);
+  await page.getByRole('button', { name: 'Sync', exact: true }).click();
+  await over();
+  await page.getByRole('heading', { name: /42 of 180 would be deactivated/ }).waitFor();
+  await accessible(page);
+  await page.goto(`${world.base}/environments`);
+  await page.getByText('waits', { exact: false }).first().waitFor();
+  await page.goto(`${world.base}/environments/${world.production}`);
+  await page.getByText('180').first().waitFor(); // nobody has lost anything
+
+  await page.locator('a[href^="/runs/"]').first().click();
+  await allow('The warehouse moved to another company');
+  await page.goto(`${world.base}/environments/${world.production}`);
+  await page.getByText('138').first().waitFor();
+  clean(page);
+});
+
+journey('help desk finds out why a person has no access', async (browser, world) => {
+  await outside(world, '/leave', { upn: 'ana@fjord.example' });
+  const page = await as(browser, world, world.administrator);
+  await page.goto(world.base + '/environments');
+  await page.getByRole('link', { name: 'Users', exact: true }).first().click(); // one
+  await page.getByLabel('Name, user name or e-mail address').fill('ana');
+  await page.getByRole('button', { name: 'Find' }).click(); // two
+  await page.getByRole('link', { name: 'Ana Berg' }).click(); // three
+  await heading(page, 'Ana Berg');
+  await page.getByText('Provisioning removed the person from the Groups to Sync.').waitFor();
+  await accessible(page);
+  clean(page);
+});
+
+journey('a period is in the time of the viewer', async (browser, world) => {
+  const page = await as(browser, world, world.operator, { timezoneId: 'America/New_York' });
+  await page.goto(world.base + '/log?status=success');
+  const moments = () => Object.fromEntries(['from', 'to'].map((name) => [name, new URL(page.url()).searchParams.get(name)]));
+  const [from, to] = [page.getByLabel('From (your time)'), page.getByLabel('Until (your time)')];
+  const show = async (first, last) => {
+    await from.fill(first);
+    await to.fill(last);
+    await Promise.all([page.waitForEvent('load'), page.getByRole('button', { name: 'Show', exact: true }).click()]);
+    return [await from.inputValue(), await to.inputValue()];
+  };
+  assert.deepEqual(await show('2026-03-08', '2026-03-08'), ['2026-03-08', '2026-03-08']); // a day of 23 hours
+  const day = moments();
+  assert.deepEqual(day, { from: '2026-03-08T05:00:00.000Z', to: '2026-03-09T03:59:59.999Z' });
+  await Promise.all([page.waitForEvent('load'), page.getByRole('button', { name: 'Show', exact: true }).click()]);
+  assert.deepEqual(moments(), day); // what nobody touched stays
+  assert.deepEqual(await show('2026-01-31 17:30', '2026-01-31 17:45:10'), ['2026-01-31 17:30', '2026-01-31 17:45']);
+  assert.deepEqual(moments(), { from: '2026-01-31T22:30:00.000Z', to: '2026-01-31T22:45:10.999Z' });
+  assert.deepEqual(await show('2026-01-31T00:30', '2026-01-31 17:30'), ['2026-01-31 00:30', '2026-01-31 17:30']);
+  assert.deepEqual(moments(), { from: '2026-01-31T05:30:00.000Z', to: '2026-01-31T22:30:59.999Z' });
+  assert.deepEqual(await show('', '2026-02-30'), ['', '2026-02-30']); // the server says what is wrong
+  await page.locator('[aria-invalid="true"]').waitFor();
+  await accessible(page);
+  clean(page);
+
+  const plain = await as(browser, world, world.operator, { javaScriptEnabled: false });
+  await plain.goto(world.base + '/audit?to=2026-01-31');
+  assert.equal(await plain.getByLabel('Until (UTC)').inputValue(), '2026-01-31');
+});
+
+journey('the longest names stay within the page', async (browser, world) => {
+  const page = await as(browser, world, world.operator, { viewport: { width: 360, height: 780 } });
+  const word = 'Rindfleischetikettierungs' + 'überwachungsaufgabenübertragungsgesetz'.repeat(5);
+  await page.goto(world.base + '/organizations/new');
+  await page.getByLabel('Name').fill(word.slice(0, 200));
+  await page.getByRole('button', { name: 'Create organization' }).click();
+  await page.getByRole('textbox', { name: 'Name' }).fill(word.slice(0, 199) + ' شركة الملاحة');
+  await page.getByRole('button', { name: 'Create environment' }).click();
+  await page.getByText('The environment is created').waitFor();
+  const fits = async (width) => assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `${page.url()} is wider than ${width}`);
+  const here = new URL(page.url()).pathname;
+  for (const path of [here, '/environments', '/tenants/new', '/webhooks/new', '/api-tokens/new', '/audit', `/settings/people/${world.partnerAccount}`]) {
+    for (const width of [360, 1280]) {
+      await page.setViewportSize({ width, height: 780 });
+      await page.goto(world.base + path);
+      await fits(width);
+    }
+  }
+  clean(page);
+});
+
+journey('a form is sent once, and a text that cannot be copied is selected', async (browser, world) => {
+  const page = await as(browser, world, world.partner);
+  await page.goto(`${world.base}/tenants/${world.tenant}/tokens`);
+  let posts = 0;
+  await page.route('**/tokens', async (route) => {
+    if (route.request().method() === 'POST') posts++;
+    await new Promise((done) => setTimeout(done, 300)); // the answer comes after the second click
+    await route.continue();
+  });
+  await page.getByRole('button', { name: 'Create Secret Token' }).dblclick();
+  const secret = page.locator('#secret-token');
+  await secret.waitFor();
+  assert.equal(posts, 1);
+
+  const copy = page.locator('[data-copy-text="secret-token"]');
+  await page.evaluate(() => {
+    navigator.clipboard.writeText = () => Promise.reject(new DOMException('refused', 'NotAllowedError'));
+    document.execCommand = () => false;
+  });
+  await copy.click();
+  await page.getByText('Selected: copy it now').first().waitFor();
+  assert.equal(await page.evaluate(() => String(getSelection())), await secret.textContent());
+  await page.evaluate(() => { document.execCommand = () => true; });
+  await copy.click();
+  await page.getByText('Copied', { exact: true }).first().waitFor();
+  clean(page);
+});
+
+journey('a page that is not kept up to date says so', async (browser, world) => {
+  const page = await as(browser, world, world.operator);
+  await page.clock.install();
+  let broken = true;
+  await page.route('**/log/live*', (route) => broken ? route.fulfill({ status: 503, body: 'not now' }) : route.continue());
+  await page.goto(world.base + '/log?live=on');
+  const lost = page.getByText('The connection is lost');
+  assert.equal(await lost.count(), 0); // a short break is not worth telling
+  await page.clock.runFor(6_000);
+  await lost.waitFor();
+  await accessible(page);
+  broken = false;
+  await page.clock.runFor(60_000);
+  await lost.waitFor({ state: 'detached' });
+  clean(page);
+});
+
+journey('what is wrong is in sight', async (browser, world) => {
+  const partner = await as(browser, world, world.partner, { viewport: { width: 360, height: 780 }, javaScriptEnabled: false });
+  await partner.goto(`${world.base}/tenants/${world.tenant}/guide`);
+  const enter = partner.locator('#step-graph details.more');
+  await enter.locator('summary').click();
+  await enter.getByLabel('Secret value').fill('too short');
+  await enter.getByRole('button', { name: 'Save' }).click();
+  await partner.locator('#graph-secret[aria-invalid="true"]').waitFor();
+  const seen = (page, selector) => page.waitForFunction((selector) => {
+    const { top, bottom } = document.querySelector(selector).getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+  }, selector);
+  await seen(partner, '#graph-secret-error');
+  await partner.getByRole('button', { name: 'Test connection' }).click();
+  await seen(partner, '.guide .flash');
+
+  const admin = await as(browser, world, world.administrator, { viewport: { width: 360, height: 780 } });
+  await admin.goto(`${world.base}/environments/${world.production}/integration`);
+  await admin.getByText('More: nested groups').click();
+  await admin.getByLabel('Percent in one sync').fill('900');
+  await admin.getByRole('button', { name: 'Save', exact: true }).click();
+  await seen(admin, '#run-percent[aria-invalid="true"]');
+  await accessible(admin);
+  clean(admin);
+});
