@@ -81,7 +81,7 @@ var requests = map[string]func(*apptest.World) request{
 		return request{path: tenant(w) + "/tokens", body: object{"name": "Two"}}.byPartner()
 	}),
 	"rotateSecretToken": of(func(w *apptest.World) request {
-		return request{path: tenant(w) + "/tokens/" + oneToken(w) + "/rotate", body: object{"overlapHours": 1}}.byTenantsPartner()
+		return request{path: tenant(w) + "/tokens/" + oneToken(w) + "/rotate", body: object{"overlapHours": 1}}.byPartner()
 	}),
 	"revokeSecretToken": of(func(w *apptest.World) request {
 		return request{path: tenant(w) + "/tokens/" + oneToken(w) + "/revoke"}.byPartner()
