@@ -22,6 +22,8 @@ TESTFLAGS ?=
 # Where concurrency is: not in the command line and the measuring program. pull/graph links the Graph SDK,
 # which the race detector would compile again for minutes; what runs at the same time there lies below it.
 RACE_PACKAGES = $(shell $(GO) list ./... | grep -v -e '/cmd/' -e '/bench$$' -e '/pull/graph$$')
+# What takes long and does one thing after the other has nothing to race with. TestImports reads what `go list` says.
+ALONE := ^(TestImports|TestBitFlips$$|TestCost|TestMatrix|TestSchemasKeepTheirPromises|TestConformanceDocument|TestFoldCaseIsSimpleFolding)
 FUZZTIME ?= 100000x
 CRASH_ROUNDS ?= 100
 MODELS ?= 1000
@@ -76,7 +78,7 @@ openapi: ## Write the contract of the JSON API into docs/openapi.json
 
 .PHONY: race
 race: ## Run the tests under the race detector (needs a C compiler)
-	GOGC=100 CGO_ENABLED=1 $(GOTEST) -race -short $(TESTFLAGS) -skip '^TestImports' $(RACE_PACKAGES)
+	GOGC=100 CGO_ENABLED=1 $(GOTEST) -race -short $(TESTFLAGS) -skip '$(ALONE)' $(RACE_PACKAGES)
 
 .PHONY: crash
 crash: ## Kill the server with SIGKILL under load, CRASH_ROUNDS=100 times

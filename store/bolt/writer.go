@@ -142,7 +142,7 @@ func (s *Store) runBatch(c *call, g *gather) {
 	start := time.Now()
 	for {
 		b.run(c)
-		if b.broken != nil || len(b.calls) >= maxBatch || b.bytes >= maxBatchBytes || time.Since(start) > maxBatchTime {
+		if b.broken != nil || len(b.calls) >= maxBatch || b.bytes >= maxBatchBytes || time.Since(start) > s.batchTime {
 			break
 		}
 		if !g.wait(s, len(b.calls)) {
