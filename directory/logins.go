@@ -188,12 +188,9 @@ func (c *change) operatorAccount(email, name string) (*Account, error) {
 	if err := checkEmail(email); err != nil {
 		return nil, err
 	}
-	if name != "" {
-		clean, err := cleanName("name", name)
-		if err != nil {
-			return nil, err
-		}
-		name = clean
+	name, err := cleanNameOrNone("name", name)
+	if err != nil {
+		return nil, err
 	}
 	a, err := c.InternalAccount(email)
 	if err != nil {
