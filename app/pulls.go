@@ -427,15 +427,13 @@ func (a *App) warnCredentials(ctx context.Context, told map[desk.Ending]int) err
 	}
 	now := a.options.Now()
 	for _, e := range all {
-		ended := e.Ended
-		e.Ended = false // one thing, before its end and after
 		level := desk.ExpiryLevel(e.Expires, now)
 		if level <= told[e] {
 			continue
 		}
 		told[e] = level
 		about := []any{"tenant_id", e.Tenant.ID, "credential", e.What, "expires", e.Expires}
-		if ended {
+		if e.Ended {
 			a.log.Error("a credential has ended: "+without[e.What], about...)
 			continue
 		}

@@ -177,14 +177,14 @@ func (f *accountFinder) addUsers(t *directory.Tenant, ids ...directory.ID) error
 	return nil
 }
 
-// byID takes the id of an account, else a SCIM id: the server makes both.
+// byID takes the id of an account or a SCIM id: the server makes both, and none twice.
 func (f *accountFinder) byID(ref string) error {
 	id, ok := directory.ParseID(strings.ToLower(ref))
 	if !ok {
 		return nil
 	}
 	err := f.add(id)
-	for i := 0; err == nil && len(f.found) == 0 && i < len(f.tenants); i++ {
+	for i := 0; err == nil && i < len(f.tenants); i++ {
 		err = f.addUsers(f.tenants[i], id)
 	}
 	return err

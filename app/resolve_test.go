@@ -64,7 +64,13 @@ func TestWhoIsMeant(t *testing.T) {
 	second := must(t, c, UserCreate, UserInput{"ida", "other@example.com", "Ida"}).ID
 	refused(t, c, UserShow, UserRef{Ref: "ida"}, "invalid", "say which by id: "+own+", "+second)
 
+	must(t, c, UserCreate, UserInput{ida["acme"], "third@example.com", ""})
+	shows(UserRef{Ref: ida["acme"]}, ida["acme"])
 	// A directory names people as it likes.
+	const object = "7c3a1f0e-5b7d-4e55-9b1f-2f6f0d0c1a11"
+	bo := provision("acme", "bo", object)
+	provision("fjord", object, "")
+	shows(UserRef{Ref: object}, bo)
 	evil := provision("fjord", own, own, own)
 	shows(UserRef{Ref: own}, own)
 	shows(UserRef{own, "fjord"}, evil)
