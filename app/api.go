@@ -371,10 +371,10 @@ type Landing struct {
 	Chosen bool `json:"chosen"` // else it is that of the active access that was granted first
 }
 
-// UserRef names a user by account id, SCIM id, userName or e-mail address.
+// UserRef names a user by account id, SCIM id, object id, userName or e-mail address.
 type UserRef struct {
 	Ref    string `json:"ref"`
-	Tenant string `json:"tenant,omitempty"` // Ref; to tell apart
+	Tenant string `json:"tenant,omitempty"` // Ref; empty: an internal user first, else of any tenant
 }
 
 // GroupFilter selects the groups of a tenant.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -91,7 +92,18 @@ func TestConfigRefusesAFileThatIsNotThereOrNotOne(t *testing.T) {
 
 // TestConfigEveryKeyHasItsVariable keeps the rule of EnvPrefix: the name of the variable follows
 // from the key.
+// TestConfigEveryKeyHasItsVariable, and its row in docs/configuration.md.
 func TestConfigEveryKeyHasItsVariable(t *testing.T) {
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]*) \\|").FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile("`([A-Za-z_.]+)`").FindAllStringSubmatch(row[1], -1) {
+			documented[EnvPrefix+strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(m[1], EnvPrefix), ".", "_"))] = true
+		}
+	}
 	n := 0
 	var walk func(reflect.Type, string)
 	walk = func(typ reflect.Type, prefix string) {
@@ -118,11 +130,15 @@ func TestConfigEveryKeyHasItsVariable(t *testing.T) {
 			if got := variable(reflect.TypeFor[Config](), f.Name, EnvPrefix); got != prefix+want {
 				t.Errorf("%s: an error would name %q, want %q", key, got, prefix+want)
 			}
+			if !documented[prefix+want] {
+				t.Errorf("%s is not documented", prefix+want)
+			}
+			delete(documented, prefix+want)
 		}
 	}
 	walk(reflect.TypeFor[Config](), EnvPrefix)
-	if n < 25 {
-		t.Errorf("only %d keys were looked at", n)
+	if n < 25 || len(documented) > 0 {
+		t.Errorf("%d keys were looked at; documented and not there: %v", n, documented)
 	}
 }
 

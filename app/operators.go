@@ -159,16 +159,12 @@ func viewOperator(n *names, account *directory.Account) (Operator, error) {
 	return out, err
 }
 
-// findOperator finds who signs in here: an internal account by its e-mail address comes before whomever a
-// directory calls the same.
+// findOperator finds who signs in here.
 func findOperator(sn *directory.Snapshot, ref string) (*directory.Account, error) {
 	if ref == "" {
 		return nil, fail(directory.Invalid, "email", "name the operator by e-mail address; see: bizzscim operator list")
 	}
-	if account, err := sn.InternalAccount(strings.TrimSpace(ref)); err != nil || account != nil {
-		return account, err
-	}
-	return findAccount(sn, nil, ref)
+	return findAccount(sn, nil, strings.TrimSpace(ref))
 }
 
 // findOperatorOrOnly takes the only operator who signs in here when ref is empty.

@@ -396,13 +396,13 @@ func (a *App) summarize(ctx context.Context) string {
 	return text
 }
 
-// watchCredentials warns in the log before a credential ends, as desk.ExpiryLevel says, and when it
-// has ended: each time once, and once more after a restart.
+// watchCredentials warns in the log before a credential ends, or the token or client that push lives by, as desk.ExpiryLevel
+// says, and when it has ended: each time once, and once more after a restart.
 func (a *App) watchCredentials(ctx context.Context) {
 	if err := a.secrets.check(ctx); err != nil && ctx.Err() == nil {
 		a.log.Error("a secret cannot be opened: what needs it does not work, such as a pull, a sign-in, a second factor", "error", err)
 	}
-	told := map[directory.ID]int{}
+	told := map[desk.Ending]int{}
 	for {
 		if err := a.warnCredentials(ctx, told); err != nil && ctx.Err() == nil {
 			a.log.Error("the credentials could not be looked at", "error", err)
@@ -415,28 +415,29 @@ func (a *App) watchCredentials(ctx context.Context) {
 	}
 }
 
-// without says what does not work without a credential.
-var without = map[string]string{directory.GraphCredential: "its environments are not pulled", directory.SignInCredential: "its people cannot sign in"}
+// without says what does not work without a credential, a token or a client.
+var without = map[string]string{directory.GraphCredential: "its environments are not pulled", directory.SignInCredential: "its people cannot sign in",
+	"token": "its directory cannot push", "client": "its directory cannot push"}
 
 // warnCredentials logs what is due and was not told before.
-func (a *App) warnCredentials(ctx context.Context, told map[directory.ID]int) error {
-	all, err := view(ctx, a.service, func(sn *directory.Snapshot) ([]*directory.Credential, error) { return sn.Credentials() })
+func (a *App) warnCredentials(ctx context.Context, told map[desk.Ending]int) error {
+	all, err := a.desk.Endings(ctx)
 	if err != nil {
 		return err
 	}
 	now := a.options.Now()
-	for _, c := range all {
-		level := desk.ExpiryLevel(c.Expires, now)
-		if level <= told[c.ID] {
+	for _, e := range all {
+		level := desk.ExpiryLevel(e.Expires, now)
+		if level <= told[e] {
 			continue
 		}
-		told[c.ID] = level
-		left := c.Expires.Sub(now)
-		if left <= 0 {
-			a.log.Error("a credential has ended: "+without[c.Name], "tenant_id", c.TenantID, "credential", c.Name, "expires", c.Expires)
+		told[e] = level
+		about := []any{"tenant_id", e.Tenant.ID, "credential", e.What, "expires", e.Expires}
+		if e.Ended {
+			a.log.Error("a credential has ended: "+without[e.What], about...)
 			continue
 		}
-		a.log.Warn("a credential ends soon", "tenant_id", c.TenantID, "credential", c.Name, "expires", c.Expires, "in", days(left))
+		a.log.Warn("a credential ends soon", append(about, "in", days(e.Expires.Sub(now)))...)
 	}
 	return nil
 }

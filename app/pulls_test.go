@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/bizzstream/bizzscim/directory"
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/pull/pulltest"
 )
@@ -595,7 +596,7 @@ func TestCredentialsWarnBeforeTheyEnd(t *testing.T) {
 	p.join(t, c)
 	end := p.clock.now().Add(40 * 24 * time.Hour).UTC().Truncate(time.Second)
 	must(t, c, CredentialSet, CredentialInput{Tenant: "acme", Secret: "abc~very-secret-value", Expires: end.Format(time.RFC3339)})
-	told := map[directory.ID]int{}
+	told := map[desk.Ending]int{}
 	lines := func() int {
 		return strings.Count(r.log.String(), `"msg":"a credential ends soon"`) + strings.Count(r.log.String(), `"msg":"a credential has ended`)
 	}
@@ -633,6 +634,39 @@ func TestCredentialsWarnBeforeTheyEnd(t *testing.T) {
 	if strings.Contains(r.log.String(), "very-secret-value") {
 		t.Error("the log holds the secret")
 	}
+}
+
+// TestWhatPushLivesByWarnsToo: the Secret Token and the OAuth client of a tenant, until another is in its place.
+func TestWhatPushLivesByWarnsToo(t *testing.T) {
+	p := newPulled()
+	r := start(t, Config{}, p.options())
+	c := r.Client()
+	p.join(t, c)
+	must(t, c, TokenCreate, TokenInput{Tenant: "acme", Life: "20d"})
+	must(t, c, ClientCreate, ClientInput{Tenant: "acme", ClientID: "job", Life: "20d"})
+	told := map[desk.Ending]int{}
+	look := func(want map[string]int) {
+		t.Helper()
+		if err := r.warnCredentials(t.Context(), told); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for line := range strings.Lines(r.log.String()) {
+			for _, what := range []string{"token", "client"} {
+				if strings.Contains(line, `"credential":"`+what+`"`) {
+					got[what]++
+				}
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%v, want %v:\n%s", got, want, r.log)
+		}
+	}
+	look(map[string]int{"token": 1, "client": 1})
+	must(t, c, TokenRotate, TokenRotation{TokenRef: TokenRef{Tenant: "acme"}, Life: "90d", Overlap: "1d"})
+	p.clock.advance(21 * 24 * time.Hour)
+	look(map[string]int{"token": 1, "client": 2})
+	r.logged(`"credential":"client"`, "its directory cannot push")
 }
 
 func TestSyncInternalErrorsAreNotShown(t *testing.T) {

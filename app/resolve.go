@@ -1,8 +1,11 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/bizzstream/bizzscim/directory"
@@ -114,99 +117,153 @@ func tenantNames(all []*directory.Tenant) string {
 	return strings.Join(names, ", ")
 }
 
-// findAccount finds an account by its id, the SCIM id, userName or e-mail address, within one
-// tenant or, when tenant is nil, anywhere.
+// findAccount finds an account by its id, the SCIM id, the object id, userName or e-mail address, within one tenant or, when
+// tenant is nil, anywhere: by a name an internal user comes before whomever a directory calls the same.
 func findAccount(sn *directory.Snapshot, tenant *directory.Tenant, ref string) (*directory.Account, error) {
 	if ref == "" {
 		return nil, fail(directory.Invalid, "user", "name the user")
 	}
-	tenants := []*directory.Tenant{tenant}
+	f := &accountFinder{sn: sn, tenant: tenant, tenants: []*directory.Tenant{tenant}, found: map[directory.ID]*directory.Account{}}
 	if tenant == nil {
 		var err error
-		if tenants, err = sn.Tenants(); err != nil {
+		if f.tenants, err = sn.Tenants(); err != nil {
 			return nil, err
 		}
 	}
-	found := map[directory.ID]*directory.Account{}
-	add := func(id directory.ID) error {
-		a, err := sn.Account(id)
-		if isNotFound(err) {
-			return nil
-		} else if err != nil {
-			return err
+	// What finds somebody ends the search: nobody can be called by another's id.
+	for _, look := range []func(string) error{f.byID, f.byObjectID, f.internal, f.byName, f.former} {
+		if err := look(ref); err != nil {
+			return nil, err
 		}
-		if tenant == nil || a.TenantID == tenant.ID {
-			found[a.ID] = a
+		if len(f.found) > 0 {
+			return f.only(ref)
 		}
+	}
+	return nil, fail(directory.NotFound, "user", "there is no user %q; see: bizzscim user list", ref)
+}
+
+// accountFinder collects the accounts that may be meant.
+type accountFinder struct {
+	sn      *directory.Snapshot
+	tenant  *directory.Tenant // nil: any, and none
+	tenants []*directory.Tenant
+	found   map[directory.ID]*directory.Account
+}
+
+func (f *accountFinder) add(id directory.ID) error {
+	a, err := f.sn.Account(id)
+	if isNotFound(err) {
 		return nil
 	}
-	addUser := func(t *directory.Tenant, id directory.ID) error {
-		u, err := sn.User(t.ID, id)
+	if err == nil && (f.tenant == nil || a.TenantID == f.tenant.ID) {
+		f.found[a.ID] = a
+	}
+	return err
+}
+
+func (f *accountFinder) addUsers(t *directory.Tenant, ids ...directory.ID) error {
+	for _, id := range ids {
+		u, err := f.sn.User(t.ID, id)
 		if isNotFound(err) {
-			return nil
-		} else if err != nil {
+			continue
+		}
+		if err == nil {
+			err = f.add(u.AccountID)
+		}
+		if err != nil {
 			return err
 		}
-		return add(u.AccountID)
 	}
-	if id, ok := directory.ParseID(strings.ToLower(ref)); ok {
-		if err := add(id); err != nil {
-			return nil, err
-		}
-		for _, t := range tenants {
-			if err := addUser(t, id); err != nil {
-				return nil, err
-			}
-			ids, err := sn.UsersByObjectID(t.ID, id)
-			if err != nil {
-				return nil, err
-			}
-			for _, id := range ids {
-				if err := addUser(t, id); err != nil {
-					return nil, err
-				}
-			}
-		}
+	return nil
+}
+
+// byID takes the id of an account or a SCIM id: the server makes both, and none twice.
+func (f *accountFinder) byID(ref string) error {
+	id, ok := directory.ParseID(strings.ToLower(ref))
+	if !ok {
+		return nil
 	}
-	for _, t := range tenants {
-		ids, err := sn.UsersByEmail(t.ID, ref)
+	err := f.add(id)
+	for i := 0; err == nil && i < len(f.tenants); i++ {
+		err = f.addUsers(f.tenants[i], id)
+	}
+	return err
+}
+
+func (f *accountFinder) byObjectID(ref string) error {
+	id, ok := directory.ParseID(strings.ToLower(ref))
+	for i := 0; ok && i < len(f.tenants); i++ {
+		ids, err := f.sn.UsersByObjectID(f.tenants[i].ID, id)
+		if err == nil {
+			err = f.addUsers(f.tenants[i], ids...)
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if id, err := sn.UserByName(t.ID, ref); err != nil {
-			return nil, err
+	}
+	return nil
+}
+
+func (f *accountFinder) internal(ref string) error {
+	if f.tenant != nil {
+		return nil
+	}
+	all, err := f.sn.InternalAccounts(ref)
+	for _, a := range all {
+		f.found[a.ID] = a
+	}
+	return err
+}
+
+func (f *accountFinder) byName(ref string) error {
+	for _, t := range f.tenants {
+		ids, err := f.sn.UsersByEmail(t.ID, ref)
+		if err != nil {
+			return err
+		}
+		if id, err := f.sn.UserByName(t.ID, ref); err != nil {
+			return err
 		} else if !id.IsZero() {
 			ids = []directory.ID{id} // a userName is the stronger name
 		}
-		for _, id := range ids {
-			if err := addUser(t, id); err != nil {
-				return nil, err
-			}
+		if err := f.addUsers(t, ids...); err != nil {
+			return err
 		}
 	}
-	if len(found) == 0 {
-		// Internal users, and people whom no directory provisions at present, have no index by name.
-		err := sn.Accounts(directory.ID{}, func(a *directory.Account) bool {
-			if a.UserID.IsZero() && (tenant == nil || a.TenantID == tenant.ID) && (strings.EqualFold(a.UserName, ref) || strings.EqualFold(a.Email, ref)) {
-				found[a.ID] = a
-			}
-			return true
-		})
-		if err != nil {
-			return nil, err
+	return nil
+}
+
+// former looks for somebody whom no directory provisions at present: they have no index by name.
+func (f *accountFinder) former(ref string) error {
+	return f.sn.Accounts(directory.ID{}, func(a *directory.Account) bool {
+		if a.UserID.IsZero() && (f.tenant == nil || a.TenantID == f.tenant.ID) && (strings.EqualFold(a.UserName, ref) || strings.EqualFold(a.Email, ref)) {
+			f.found[a.ID] = a
 		}
-	}
+		return true
+	})
+}
+
+// only takes the one who was found. Of more, none is chosen: the error says what tells them apart.
+func (f *accountFinder) only(ref string) (*directory.Account, error) {
+	n := newNames(f.sn)
 	var choices []string
-	for _, a := range found {
-		if len(found) == 1 {
+	owners := map[directory.ID]bool{}
+	for _, id := range slices.SortedFunc(maps.Keys(f.found), func(a, b directory.ID) int { return bytes.Compare(a[:], b[:]) }) {
+		a := f.found[id]
+		if len(f.found) == 1 {
 			return a, nil
 		}
-		choices = append(choices, a.ID.String())
+		choice := id.String()
+		if a.External() {
+			choice += " of tenant " + n.tenant(a.TenantID).Name
+		}
+		choices, owners[a.TenantID] = append(choices, choice), true
 	}
-	if len(choices) == 0 {
-		return nil, fail(directory.NotFound, "user", "there is no user %q; see: bizzscim user list", ref)
+	how := "by id"
+	if len(owners) > 1 {
+		how = "with --tenant, or by id"
 	}
-	return nil, fail(directory.Invalid, "user", "%d users are named %q; say which by id: %s", len(choices), ref, strings.Join(choices, ", "))
+	return nil, fail(directory.Invalid, "user", "%d users are named %q; say which %s: %s", len(choices), ref, how, strings.Join(choices, ", "))
 }
 
 // findGroup finds a group of a tenant by its SCIM id, object id or display name.

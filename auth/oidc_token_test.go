@@ -203,11 +203,14 @@ func TestIDTokenIsTaken(t *testing.T) {
 			}
 		})
 	}
-	h.set(func() {
-		h.claims = func(_, c map[string]any) { c["sid"], c["login_hint"] = "s-1", "O.hint" }
-	})
-	if s := admitted(w, ada).Session; s.SID != "s-1" || s.LogoutHint != "O.hint" {
-		t.Errorf("the session keeps %q and %q", s.SID, s.LogoutHint)
+	for more, kept := range []bool{true, false} {
+		sid, hint := strings.Repeat("s", 255+more), strings.Repeat("h", 1024+more)
+		h.set(func() {
+			h.claims = func(_, c map[string]any) { c["sid"], c["login_hint"] = sid, hint }
+		})
+		if s := admitted(w, ada).Session; kept && (s.SID != sid || s.LogoutHint != hint) || !kept && s.SID+s.LogoutHint != "" {
+			t.Errorf("the session keeps %d bytes and %d", len(s.SID), len(s.LogoutHint))
+		}
 	}
 	if n := h.count("/evil"); n != 0 {
 		t.Errorf("%d calls to where a token points", n)

@@ -219,7 +219,7 @@ func (c *Console) handler(rt route) http.Handler {
 	})
 }
 
-// serve lets in who may come in.
+// serve lets in who may come in, and reads what they send.
 func (c *Console) serve(v *visit, rt route, do func(*visit) error) {
 	if rt.access != Anyone {
 		p, err := c.config.Sessions.Check(v.r, rt.quiet)
@@ -232,6 +232,12 @@ func (c *Console) serve(v *visit, rt route, do func(*visit) error) {
 	if rt.access == Staff && !isStaff(v.principal) {
 		c.fail(v, &notice{status: http.StatusForbidden, key: "staff"})
 		return
+	}
+	if v.r.Method == http.MethodPost {
+		if err := readForm(v, rt); err != nil {
+			c.fail(v, err)
+			return
+		}
 	}
 	if err := do(v); err != nil {
 		c.fail(v, err)

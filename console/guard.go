@@ -15,8 +15,11 @@ import (
 	"github.com/bizzstream/bizzscim/directory"
 )
 
-// maxForm is the most bytes of a form.
-const maxForm = 64 << 10
+// The most bytes of a form. Those of the staff hold long lists and certificates, and a character takes up to nine bytes there.
+const (
+	maxForm      = 64 << 10
+	maxStaffForm = 1 << 20
+)
 
 // secure sets the headers of every page. Pages hold what concerns one person, so nothing keeps them;
 // and some addresses hold a secret, so none is told to others.
@@ -53,7 +56,7 @@ func (n *notice) Error() string { return "console: " + n.key }
 // missing is the error of a page that is not there.
 var missing = &notice{status: http.StatusNotFound, key: "missing"}
 
-// mayPost lets a form through that a page of ours has sent, and reads it.
+// mayPost lets a form through that a page of ours has sent.
 func (c *Console) mayPost(v *visit, rt route) error {
 	r := v.r
 	if err := c.guard.Check(r); err != nil || !fromHere(r) {
@@ -68,7 +71,16 @@ func (c *Console) mayPost(v *visit, rt route) error {
 			return err
 		}
 	}
-	r.Body = http.MaxBytesReader(v.w, r.Body, maxForm)
+	return nil
+}
+
+// readForm reads a form, of the staff once they are known as such.
+func readForm(v *visit, rt route) error {
+	r, most := v.r, int64(maxForm)
+	if rt.access == Staff {
+		most = maxStaffForm
+	}
+	r.Body = http.MaxBytesReader(v.w, r.Body, most)
 	if err := r.ParseForm(); err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {

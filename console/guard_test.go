@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bizzstream/bizzscim/app/apptest"
 	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/console"
 	"github.com/bizzstream/bizzscim/directory"
@@ -248,7 +250,7 @@ func TestFormsAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser()
-	b.post("/preferences", url.Values{"theme": {strings.Repeat("x", 60<<10)}}).goes(t, "/")
+	b.post("/preferences", url.Values{"theme": {strings.Repeat("x", 64<<10-len("theme="))}}).goes(t, "/")
 	b.post("/preferences", url.Values{"theme": {strings.Repeat("x", 64<<10)}}).is(t, http.StatusRequestEntityTooLarge, "could not be read")
 	b.post("/preferences", url.Values{"theme": {"\xff"}}).is(t, http.StatusBadRequest, "could not be read")
 	b.post("/preferences", url.Values{"x\xff": {""}}).is(t, http.StatusBadRequest, "could not be read")
@@ -256,6 +258,38 @@ func TestFormsAreBounded(t *testing.T) {
 	if b.cookie("__Host-theme") != "" {
 		t.Error("a form was read out of the address")
 	}
+}
+
+// TestFormsOfTheStaffAreLarge: what is legal fits, as a browser sends it. Whoever is not of the staff sends no more than
+// anybody.
+func TestFormsOfTheStaffAreLarge(t *testing.T) {
+	t.Parallel()
+	w := apptest.New(t, nil)
+	boss := w.SignIn(w.Boss)
+	var menus []string
+	for i := range 100 {
+		menus = append(menus, fmt.Sprintf("%02d", i)+strings.Repeat("é", 127))
+	}
+	path := "/environments/" + w.Fjord.Production.ID.String() + "/integration"
+	if got := boss.Post(path, "enabled", "1", "tenant", w.Fjord.Tenant.ID.String(), "groups", w.Fjord.GroupID, "menus", strings.Join(menus, "\r\n")); got.To != path+"?done=integration-saved" {
+		t.Errorf("%d, to %q\n%s", got.Status, got.To, got.Body)
+	}
+	if got, err := w.App.Desk().Integration(t.Context(), apptest.Operator, w.Fjord.Production.ID); err != nil || !slices.Equal(got.DefaultMenus, menus) {
+		t.Errorf("%d menus, %v", len(got.DefaultMenus), err)
+	}
+
+	path = "/tenants/" + w.Fjord.Tenant.ID.String() + "/credentials"
+	want(t, boss.Post(path, "for", "graph", "kind", "certificate", "certificate", strings.Repeat("+", 64<<10)), http.StatusUnprocessableEntity, "not PEM")
+	typed := func(bytes int) []string {
+		return []string{"for", "graph", "secret", strings.Repeat("x", bytes-len("for=graph&secret="))}
+	}
+	want(t, boss.Post(path, typed(1<<20)...), http.StatusUnprocessableEntity, "longer than 1024")
+	want(t, boss.Post(path, typed(1<<20+1)...), http.StatusRequestEntityTooLarge, "could not be read")
+	plain := w.SignIn(w.Fjord.Plain)
+	want(t, plain.Post(path, typed(1<<17)...), http.StatusForbidden)
+	want(t, w.SignIn(nil).Post(path, typed(1<<17)...), http.StatusSeeOther)
+	want(t, plain.Post("/account/second-factor", typed(64<<10+1)...), http.StatusRequestEntityTooLarge)
+	want(t, w.SignIn(nil).Post("/operator", typed(64<<10+1)...), http.StatusRequestEntityTooLarge)
 }
 
 // TestTooManyTries sees that what needs no session, and begins or ends a sign-in, is limited, and the rest not.

@@ -298,7 +298,6 @@ type runStage struct {
 // texts: runs.trigger.schedule runs.trigger.manual runs.trigger.allow runs.trigger.sign-in
 // texts: runs.kind.create runs.kind.re-attach runs.kind.update runs.kind.grant runs.kind.re-activate runs.kind.revoke runs.kind.deactivate runs.kind.conflict
 // texts: runs.outcome.planned runs.outcome.applied runs.outcome.skipped runs.outcome.waiting runs.outcome.withheld runs.outcome.held runs.outcome.conflict runs.outcome.failed
-// texts: runs.role.operator runs.role.partner runs.role.environment-administrator runs.role.system runs.role.user
 // texts: runs.said.complete runs.said.nothing runs.said.problems runs.said.preview runs.said.allowed runs.said.discarded runs.said.superseded runs.said.failed runs.said.cancelled runs.said.interrupted runs.said.quarantined runs.said.complete-one runs.said.preview-one runs.said.preview-nothing runs.said.failed-partly
 // texts: runs.effect.granted runs.effect.reactivated runs.effect.deactivated
 // texts: done.sync-underway done.run-allowed done.run-discarded done.run-cancelled
@@ -365,9 +364,6 @@ func (d *runData) Running() bool { return d.State == directory.RunRunning }
 
 // Asked reports whether the plan can be decided about here and now.
 func (d *runData) Asked() bool { return d.Waits && d.MayDecide }
-
-// RoleKey is a role as a part of a text's key.
-func (*runRow) RoleKey(r directory.Role) string { return strings.ReplaceAll(string(r), " ", "-") }
 
 // FindingKey is the end of the key of a finding's text; empty where its own text has to do.
 func (*runRow) FindingKey(f desk.RunFinding) string {

@@ -206,8 +206,8 @@ func (d *Desk) Promote(ctx context.Context, by directory.Actor, in NewColleague)
 	return d.setRoles(ctx, by, a.ID, change)
 }
 
-// findAccount finds who is meant by an id, an e-mail address or a userName. More than one is an error that names the
-// directories.
+// findAccount finds who is meant by an id, an e-mail address or a userName: an internal user before whomever a directory
+// calls the same. More than one is an error that names the directories.
 func findAccount(sn *directory.Snapshot, who string) (*directory.Account, error) {
 	if id, ok := directory.ParseID(who); ok {
 		a, err := sn.Account(id)
@@ -216,22 +216,27 @@ func findAccount(sn *directory.Snapshot, who string) (*directory.Account, error)
 		}
 		return a, err
 	}
-	if a, err := sn.InternalAccount(who); err != nil || a != nil {
-		return a, err
-	}
-	tenants, err := sn.Tenants()
+	found, err := sn.InternalAccounts(who)
 	if err != nil {
 		return nil, err
 	}
-	var found []*directory.Account
 	var names []string
-	for _, t := range tenants {
-		accounts, err := accountsIn(sn, t.ID, who)
+	for _, a := range found {
+		names = append(names, a.Email+" ("+a.ID.String()+")")
+	}
+	if len(found) == 0 {
+		tenants, err := sn.Tenants()
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range accounts {
-			found, names = append(found, a), append(names, a.UserName+" of "+t.DisplayName()+" ("+a.ID.String()+")")
+		for _, t := range tenants {
+			accounts, err := accountsIn(sn, t.ID, who)
+			if err != nil {
+				return nil, err
+			}
+			for _, a := range accounts {
+				found, names = append(found, a), append(names, a.UserName+" of "+t.DisplayName()+" ("+a.ID.String()+")")
+			}
 		}
 	}
 	switch len(found) {

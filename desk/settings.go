@@ -168,6 +168,17 @@ func (d *Desk) pullHealth(ctx context.Context, h *Health) error {
 	})
 }
 
+// Endings lists what ends within 30 days or has ended, for the log of the server.
+func (d *Desk) Endings(ctx context.Context) ([]Ending, error) {
+	return view(ctx, d, func(sn *directory.Snapshot) ([]Ending, error) {
+		tenants, err := sn.Tenants()
+		if err != nil {
+			return nil, err
+		}
+		return endings(sn, tenants, d.Now())
+	})
+}
+
 // endings lists what ends soon or has ended, the first to end first.
 func endings(sn *directory.Snapshot, tenants []*directory.Tenant, now time.Time) ([]Ending, error) {
 	all := []Ending{}

@@ -239,6 +239,19 @@ func TestWhoIsMeantByAName(t *testing.T) {
 	if directory.KindOf(err) != directory.Invalid || !strings.Contains(err.Error(), "more than one person") || !strings.Contains(err.Error(), "nordwind") {
 		t.Errorf("ambiguous: %v", err)
 	}
+	// One of BizzStream's own comes before whomever a directory calls the same.
+	for _, name := range []string{"ana@fjord.example", "marta@fjord.example"} {
+		ours, err := o.World.Service.CreateAccount(ctx, apptest.Operator, name, "own-"+name, "")
+		o.Must(err)
+		if c, err := o.Promote(ctx, apptest.Operator, desk.NewColleague{Who: name, PartnerOf: &id}); err != nil || c.ID != ours.ID {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+	_, err = o.World.Service.CreateAccount(ctx, apptest.Operator, "ana@fjord.example", "another@maxedy.example", "")
+	o.Must(err)
+	if _, err := o.Promote(ctx, apptest.Operator, desk.NewColleague{Who: "ana@fjord.example", Operator: true}); directory.KindOf(err) != directory.Invalid || !strings.Contains(err.Error(), "another@maxedy.example") {
+		t.Errorf("two of BizzStream's own: %v", err)
+	}
 	for _, who := range []string{"nobody", o.Fjord.Tenant.ID.String(), ""} {
 		if _, err := o.Promote(ctx, apptest.Operator, desk.NewColleague{Who: who, Operator: true}); directory.KindOf(err) != directory.Invalid {
 			t.Errorf("%q: %v", who, err)

@@ -18,6 +18,14 @@ import (
 
 func cleanName(field, name string) (string, error) { return cleanText(field, "name", name, disguises) }
 
+// cleanNameOrNone is cleanName for a name that may be left out.
+func cleanNameOrNone(field, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	return cleanName(field, name)
+}
+
 // cleanText cuts the spaces at the ends of a text and refuses an empty one, one of more than 256 bytes, and one that holds a
 // character that refused names. what is what people call it.
 func cleanText(field, what, text string, refused func(rune) bool) (string, error) {
@@ -436,6 +444,9 @@ func (s *Service) CreateAccount(ctx context.Context, by Actor, userName, email, 
 	}
 	userName, err := cleanName("userName", userName)
 	if err != nil {
+		return nil, err
+	}
+	if name, err = cleanNameOrNone("name", name); err != nil {
 		return nil, err
 	}
 	if err := checkEmail(email); err != nil {

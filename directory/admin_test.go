@@ -757,15 +757,54 @@ func TestNames(t *testing.T) {
 			_, err := s.svc.CreateAccount(s.ctx, operator, name, "x@bizz.example", "")
 			return err
 		},
+		"API token": func(name string) error {
+			_, err := s.svc.CreateAPIToken(s.ctx, operator, directory.NewAPIToken{Name: name, Role: directory.RoleOperator, Scopes: []string{"runs:read"}, Hash: secretHash(name)})
+			return err
+		},
+		"webhook": func(name string) error { _, err := s.createWebhook(operator, name, directory.Reach{}); return err },
+		"new person": func(name string) error {
+			_, _, err := s.svc.AddInternal(s.ctx, operator, s.production, directory.NewAccess{Email: "x@bizz.example", Name: name})
+			return err
+		},
+		"menu": func(name string) error {
+			_, err := s.svc.SetMenus(s.ctx, operator, s.production, []string{name})
+			return err
+		},
+		"credential": func(name string) error {
+			_, err := s.svc.SetCredential(s.ctx, operator, directory.Credential{TenantID: s.fjord, Name: name, Kind: "secret", Sealed: "s"})
+			return err
+		},
 	}
-	for what, do := range create {
-		s.unchanged(func() {
-			for _, name := range []string{"", " ", "a\nb", "a\x00b", "\x7f", strings.Repeat("a", 257), "a\xff", "a\u0085b", "a\u2028b", "a\u200bb", "\ufeffa", "a\u202eb", "a\u2066b"} {
-				if err := do(name); directory.KindOf(err) != directory.Invalid {
-					t.Errorf("%s named %q: %v", what, name, err)
+	mayBeNone := map[string]func(string) error{
+		"name of an account": func(name string) error {
+			_, err := s.svc.CreateAccount(s.ctx, operator, "x", "x@bizz.example", name)
+			return err
+		},
+		"name of an operator": func(name string) error {
+			_, err := s.svc.CreateOperator(s.ctx, operator, "x@bizz.example", name)
+			return err
+		},
+		"Secret Token": func(name string) error {
+			n := newToken("named")
+			n.Name = name
+			_, err := s.svc.CreateToken(s.ctx, operator, s.fjord, n)
+			return err
+		},
+	}
+	bad := []string{" ", "a\nb", "a\x00b", "\x7f", strings.Repeat("a", 257), "a\xff", "a\u0085b", "a\u2028b", "a\u200bb", "\ufeffa", "a\u202eb", "a\u2066b"}
+	for _, x := range []struct {
+		all map[string]func(string) error
+		bad []string
+	}{{create, append(bad, "")}, {mayBeNone, bad}} {
+		for what, do := range x.all {
+			s.unchanged(func() {
+				for _, name := range x.bad {
+					if err := do(name); directory.KindOf(err) != directory.Invalid {
+						t.Errorf("%s named %q: %v", what, name, err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 	s.unchanged(func() {
 		wantKind(t, create["organization"](" FJORD "), directory.Exists)

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -263,5 +264,43 @@ func TestRevokedClientsGo(t *testing.T) {
 	s.clock.Advance(time.Millisecond)
 	if err := create("c0"); err != nil || count() != directory.MaxClients+1 {
 		t.Errorf("after 90 days: %v, %d", err, count())
+	}
+}
+
+// TestAnswersAreBounded: a token that has used too many idempotency keys waits.
+func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	one, other := number(1001), number(1002)
+	request := func(n int) (h [32]byte) {
+		binary.BigEndian.PutUint64(h[:], uint64(n))
+		return h
+	}
+	may := func(token directory.ID) error {
+		return s.svc.View(s.ctx, func(sn *directory.Snapshot) error { return sn.MayKeepAnswer(token) })
+	}
+	i := slices.IndexFunc(directory.Tables, func(t *directory.Table) bool { return t.Name == "idempotency" })
+	fill := func(from, to int) {
+		t.Helper()
+		if err := s.store.Store.Update(s.ctx, func(w directory.Writer) error { // all at once: one by one takes long
+			for n := from; n < to; n++ {
+				h := request(n)
+				if err := w.Put(directory.Tables[i], append(one[:], h[:]...), []byte(`{}`)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(0, 9_999)
+	if err := may(one); err != nil {
+		t.Errorf("9,999 are kept: %v", err)
+	}
+	fill(9_999, 10_000)
+	wantKind(t, may(one), directory.RateLimited)
+	if err := may(other); err != nil {
+		t.Errorf("another token: %v", err)
 	}
 }

@@ -245,7 +245,7 @@ var snapshotReads = map[string]read{
 	"LastEvent": nil,
 	"MayTenant": nil, "MayEnvironment": nil, "LosingAccess": nil,
 	"TenantsByDomain": nil, // whoever types an address is told whose domain it is, and no more
-	"Roles":           nil, "AllRoles": nil, "Login": nil, "Link": nil, "AccountLink": nil, "SetupLink": nil, "SeeSetup": nil, "Logins": nil, "InternalAccount": nil, "HasLocalOperator": nil, "Sessions": nil, "SigningKeys": nil,
+	"Roles":           nil, "AllRoles": nil, "Login": nil, "Link": nil, "AccountLink": nil, "SetupLink": nil, "SeeSetup": nil, "Logins": nil, "InternalAccount": nil, "InternalAccounts": nil, "HasLocalOperator": nil, "Sessions": nil, "SigningKeys": nil,
 	// An internal account is of no tenant, and it is the answer that says whether this one may have it.
 	"AdoptionProblem": nil,
 	// These take no tenant: they are for operators, for a secret, or for an environment or account

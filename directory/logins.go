@@ -87,6 +87,25 @@ func (s *Snapshot) InternalAccount(email string) (*Account, error) {
 	return s.Account(ids[0])
 }
 
+// InternalAccounts lists the internal accounts whose e-mail address or userName is a text. It looks through all of them.
+func (s *Snapshot) InternalAccounts(text string) (all []*Account, err error) {
+	ids, err := keys(s.r, tableAccountEmail, Range{})
+	if err != nil {
+		return nil, err
+	}
+	text = s.fold(text)
+	for _, id := range ids {
+		a, err := s.Account(id)
+		if err != nil {
+			return nil, err
+		}
+		if s.fold(a.Email) == text || s.fold(a.UserName) == text {
+			all = append(all, a)
+		}
+	}
+	return all, nil
+}
+
 // Link returns a link that can still be used, by its SHA-256.
 func (s *Snapshot) Link(hash [32]byte, kind LinkKind, now time.Time) (*Link, error) {
 	l, err := get(s.r, tableLinks, hash[:], decodeJSON[Link])
@@ -169,12 +188,9 @@ func (c *change) operatorAccount(email, name string) (*Account, error) {
 	if err := checkEmail(email); err != nil {
 		return nil, err
 	}
-	if name != "" {
-		clean, err := cleanName("name", name)
-		if err != nil {
-			return nil, err
-		}
-		name = clean
+	name, err := cleanNameOrNone("name", name)
+	if err != nil {
+		return nil, err
 	}
 	a, err := c.InternalAccount(email)
 	if err != nil {

@@ -78,10 +78,8 @@ func (s *Service) addToken(ctx context.Context, by Actor, tenant ID, n *NewToken
 	if err != nil {
 		return nil, err
 	}
-	if n.Name != "" {
-		if n.Name, err = cleanName("name", n.Name); err != nil {
-			return nil, err
-		}
+	if n.Name, err = cleanNameOrNone("name", n.Name); err != nil {
+		return nil, err
 	}
 	var t *Token
 	err = s.update(ctx, by, func(c *change) error {

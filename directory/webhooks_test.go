@@ -400,7 +400,7 @@ func TestShareOfWebhooks(t *testing.T) {
 	ada, other := s.adaPartner(), s.partner()
 	reach := directory.Reach{Organizations: []directory.ID{s.org}}
 	var hers []*directory.Webhook
-	for i := range directory.MaxOwnWebhooks {
+	for i := range 20 {
 		hers = append(hers, must(s.createWebhook(ada, fmt.Sprint("hook", i), reach)))
 	}
 	theirs := must(s.createWebhook(other, "theirs", reach))
@@ -414,7 +414,7 @@ func TestShareOfWebhooks(t *testing.T) {
 	})
 	must(s.svc.ResumeWebhook(s.ctx, ada, hers[0].ID)) // her own
 	must(s.svc.SetWebhook(s.ctx, ada, hers[0].ID, directory.WebhookInput{URL: new("https://hers.example/")}, webhookTypes))
-	for i := range directory.MaxOwnWebhooks - 1 { // for whom nobody answers, who made them counts
+	for i := range 19 { // for whom nobody answers, who made them counts
 		must(s.createWebhook(other, fmt.Sprint("their", i), reach))
 	}
 	_, err := s.createWebhook(other, "more", reach)

@@ -197,13 +197,6 @@ func (d *Directory) Nest(parent, child string) {
 	d.group(parent).nested[child] = true
 }
 
-// Unnest takes a group out of another.
-func (d *Directory) Unnest(parent, child string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.group(parent).nested, child)
-}
-
 // SetOthers says how many devices, contacts and service principals are direct members of a group.
 func (d *Directory) SetOthers(groupID string, n int) {
 	d.mu.Lock()
