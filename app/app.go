@@ -332,6 +332,7 @@ func (a *App) Start(ctx context.Context) error {
 		l.Close()
 		return err
 	}
+	a.pull.Recover(ctx) // so that no page shows a run that nobody does
 	var ml net.Listener
 	if a.config.MetricsListen != "" {
 		if ml, err = lc.Listen(ctx, "tcp", a.config.MetricsListen); err != nil {

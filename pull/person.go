@@ -54,7 +54,7 @@ func (r *Reconciler) Person(ctx context.Context, by directory.Actor, tenant, obj
 	if r.Connect == nil || object.IsZero() {
 		return false, nil
 	}
-	r.recoverOnce(r.ctx) // what is under way below must not be taken for what an earlier process left
+	r.Recover(r.ctx) // what is under way below must not be taken for what an earlier process left
 	call, err := r.personCall(by, tenant, object)
 	if err != nil {
 		return false, err

@@ -184,7 +184,7 @@ func (r *Reconciler) Sync(ctx context.Context, by directory.Actor, environment d
 var errStopping = &directory.Error{Kind: directory.Unavailable, Detail: "the server is stopping"}
 
 func (r *Reconciler) begin(by directory.Actor, environment directory.ID, trigger directory.Trigger, o SyncOptions) (*directory.Run, error) {
-	r.recoverOnce(r.ctx) // a command without a server has no schedule that did
+	r.Recover(r.ctx) // a command without a server has no schedule that did
 	a, before := r.claim(by, environment, trigger, o)
 	if a == nil {
 		return before.show(), nil

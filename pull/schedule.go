@@ -22,7 +22,7 @@ func (r *Reconciler) Work(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	r.recoverOnce(ctx)
+	r.Recover(ctx)
 	slots := make(chan struct{}, r.Settings.Tenants)
 	late := map[directory.ID]bool{}
 	var prune time.Time
@@ -61,8 +61,8 @@ func (r *Reconciler) prune(now time.Time) {
 // were ended while they waited behind it have later ids.
 const lookBack = 50
 
-// recoverOnce recovers before the first run of this process.
-func (r *Reconciler) recoverOnce(ctx context.Context) {
+// Recover marks what an earlier process left, once, before the first run of this one. What cannot be marked is logged.
+func (r *Reconciler) Recover(ctx context.Context) {
 	r.recovered.Do(func() {
 		if err := r.recover(ctx); err != nil && ctx.Err() == nil {
 			r.Log.Error("runs that were interrupted could not be marked", "error", err)
