@@ -1066,3 +1066,39 @@ func TestProjection(t *testing.T) {
 		}
 	}
 }
+
+// What is not there is 404, another version is 412, and only then a body that is wrong is 400: for users and groups, by PUT and
+// PATCH, in both modes and in a bulk.
+func TestRefusalsHaveAnOrder(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, tn := range []*tenant{s.tenant("alpha"), s.tenant("bravo", scimOptions(directory.SCIMOptions{Strict: true}))} {
+		user := tn.user("anna")
+		for item, wrong := range map[string]map[string][]object{
+			"/Users/" + user: {
+				"PUT":   {userBody(""), userBody("anna", object{"emails": "x"}), {"userName": "anna", "schemas": "x"}},
+				"PATCH": {patch(op("replace", "[", "x")), patch(op("replace", "id", "x")), patch(op("replace", "active", "maybe")), patch(op("move", "title", "x")), {}},
+			},
+			"/Groups/" + tn.group("crew", "", user): {
+				"PUT":   {groupBody(""), groupBody("crew", object{"members": "x"}), groupBody("crew", object{"members": []object{{}}}), groupBody("crew", object{"members": members("x")})},
+				"PATCH": {patch(op("replace", "members[", "x")), patch(op("remove", "members", []object{{}})), patch(op("add", "members", members("x"))), {}},
+			},
+		} {
+			missing := item[:strings.LastIndexByte(item, '/')+1] + unknownID
+			before := string(tn.get(item).body)
+			for method, bodies := range wrong {
+				for _, body := range bodies {
+					tn.request(method, missing, body).want(404, "")
+					tn.request(method, missing, body, "If-Match", `"7"`).want(404, "")
+					tn.request(method, item, body, "If-Match", `"7"`).want(412, "")
+					tn.request(method, item, body).want(400)
+					tn.request(method, item, body, "If-Match", `"1"`).want(400)
+					tn.sendBulk(bulkOp(method, missing, body), bulkOp(method, item, body, object{"version": `W/"7"`}), bulkOp(method, item, body)).results("404", "412", "400")
+				}
+			}
+			if after := string(tn.get(item).body); after != before {
+				t.Errorf("from %s\nto %s", before, after)
+			}
+		}
+	}
+}
