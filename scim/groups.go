@@ -26,7 +26,7 @@ func (q *request) groupPost(body Value) (task, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, _, err := membersOf(r.body)
+	ids, _, err := membersOf(r.body, q.tenant.mode)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,8 @@ func finishGroup(rt *ResourceType, attrs Value, before *directory.Group, warning
 }
 
 // membersOf reads the members of the body of a POST or PUT.
-func membersOf(body Value) (ids []directory.ID, present bool, err error) {
-	refs, present, err := memberRefs(body)
+func membersOf(body Value, mode Mode) (ids []directory.ID, present bool, err error) {
+	refs, present, err := memberRefs(body, mode)
 	if err == nil {
 		ids, err = memberIDs(refs)
 	}
@@ -111,7 +111,7 @@ func (q *request) putGroup() error {
 
 func (q *request) groupPut(body Value) (task, error) {
 	r := read(body, q.tenant.group, q.tenant.mode, "displayName")
-	ids, present, wrong := membersOf(r.body)
+	ids, present, wrong := membersOf(r.body, q.tenant.mode)
 	return q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
 		in, err := q.groupInput(r, before)
 		if err == nil {

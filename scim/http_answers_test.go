@@ -1102,3 +1102,42 @@ func TestRefusalsHaveAnOrder(t *testing.T) {
 		}
 	}
 }
+
+// Who is named by an id in upper case leaves a group, and joins it; in strict mode nobody is named so. Elsewhere it is no id.
+func TestMemberIDsInUpperCase(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, strict := range []bool{false, true} {
+		a := s.tenant(s.unique("tenant"), scimOptions(directory.SCIMOptions{Strict: strict}))
+		user := a.user(s.unique("user"))
+		for strings.ToUpper(user) == user { // digits alone
+			user = a.user(s.unique("user"))
+		}
+		upper := strings.ToUpper(user)
+		for name, o := range map[string]object{
+			"a list":            op("remove", "members", members(upper)),
+			"a filter":          op("remove", `members[value eq "`+upper+`"]`),
+			"a filter of two":   op("remove", `members[value eq "`+upper+`" and type eq "User"]`),
+			"a filter with not": op("remove", `members[not (value ne "`+upper+`")]`),
+		} {
+			group := a.group(s.unique("group"), "", user)
+			a.get(filtered("/Groups", `members.value eq "`+upper+`" and id eq "`+group+`"`)).is(map[bool]string{false: "1", true: "0"}[strict], "totalResults")
+			a.request("PATCH", "/Groups/"+group, patch(o)).want(204)
+			if in := len(a.members(group)); (in == 1) != strict {
+				t.Errorf("strict %t, by %s: %d members are left", strict, name, in)
+			}
+		}
+		for method, body := range map[string]func(string) object{
+			"PATCH": func(string) object { return patch(op("add", "members", members(upper))) },
+			"PUT":   func(name string) object { return groupBody(name, object{"members": members(upper)}) },
+		} {
+			name := s.unique("group")
+			group := a.group(name, "")
+			if got := a.request(method, "/Groups/"+group, body(name)); (got.status == 400) != strict || !strict && !slices.Equal(a.members(group), []string{user}) {
+				got.errorf("strict %t, members %v", strict, a.members(group))
+			}
+		}
+		a.request("GET", "/Users/"+upper, nil).want(404, "")
+		a.get(filtered("/Users", `id eq "`+upper+`"`)).is("0", "totalResults")
+	}
+}

@@ -483,7 +483,7 @@ func (r *patchReader) member(verb patchVerb, path patchPath, name string, value 
 			return err
 		}
 	}
-	refs, err := memberList(value)
+	refs, err := memberList(value, r.mode)
 	switch {
 	case err != nil:
 		return err
@@ -511,14 +511,14 @@ var errScans = badRequest("tooMany", "A PATCH may look through the members %d ti
 // memberFilter reads the removal of members[filter]: the usual form names one member by its id.
 func (r *patchReader) memberFilter(path patchPath) error {
 	if path.created && len(path.element.Members) == 1 && path.element.Members[0].Name == "value" {
-		ref, err := memberRef(path.element)
+		ref, err := memberRef(path.element, r.mode)
 		if err != nil {
 			return err
 		}
 		r.memberOps = append(r.memberOps, MemberOp{Kind: removeMembers, Members: []MemberRef{ref}})
 		return r.count(1)
 	}
-	if id, ok := path.filter.requires(path.filter.root, find(attrMembers.Sub, "value")); ok {
+	if id, ok := path.filter.requires(path.filter.root, attrMemberID); ok {
 		r.memberOps = append(r.memberOps, MemberOp{Kind: removeMatching, Members: []MemberRef{{Value: id}}, Filter: path.filter})
 		return r.count(1)
 	}
@@ -724,14 +724,17 @@ func covers(a *Attribute, e, gone Value) bool {
 			continue
 		}
 		have, ok := e.Get(m.Name)
-		if !ok || !sameValue(find(a.Sub, m.Name), have, m.Value) {
+		if !ok && m.Name == "primary" { // who does not say is not
+			have = Value{Kind: Bool}
+		}
+		if !sameValue(find(a.Sub, m.Name), have, m.Value) {
 			return false
 		}
 	}
 	return true
 }
 
-// sameValue compares two canonical values of an attribute as a filter would: by its caseExact.
+// sameValue compares two canonical values of an attribute as a filter would.
 func sameValue(a *Attribute, x, y Value) bool {
 	return equalValue(folded(a, x), folded(a, y))
 }

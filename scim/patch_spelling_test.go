@@ -200,3 +200,113 @@ func TestPatchSpellings(t *testing.T) {
 		t.Errorf("only %d operations were carried out", carriedOut)
 	}
 }
+
+// measures has lists of every type that has more than one spelling of a value, and elements with and without a value.
+var measures = func() *ResourceType {
+	s, err := ParseSchema([]byte(`{"id":"urn:example:measures:1.0:User","attributes":[
+		{"name":"sizes","type":"decimal","multiValued":true},{"name":"times","type":"dateTime","multiValued":true},
+		{"name":"texts","type":"string","multiValued":true},{"name":"exacts","type":"string","multiValued":true,"caseExact":true},
+		{"name":"links","type":"reference","multiValued":true,"referenceTypes":["uri"]},
+		{"name":"readings","type":"complex","multiValued":true,"subAttributes":[{"name":"value","type":"decimal"},{"name":"type","type":"string"},{"name":"primary","type":"boolean"},{"name":"display","type":"string"}]},
+		{"name":"marks","type":"complex","multiValued":true,"subAttributes":[{"name":"at","type":"dateTime"},{"name":"size","type":"decimal"},{"name":"code","type":"string","caseExact":true},
+			{"name":"type","type":"string"},{"name":"primary","type":"boolean"},{"name":"$ref","type":"reference","referenceTypes":["uri"]}]}]}`))
+	if err != nil {
+		panic(err)
+	}
+	user, _ := NewResourceTypes([]*Schema{s})
+	return user
+}()
+
+// drawMeasure draws a plain value out of few, some of which are others in another spelling.
+func drawMeasure(t *rapid.T, a *Attribute) Value {
+	kind, spellings := String, []string{"a", "A", "b", "é", "É", "e\u0301"}
+	switch a.Type {
+	case TypeBoolean:
+		return Value{Kind: Bool, Bool: rapid.Bool().Draw(t, a.Name)}
+	case TypeDecimal:
+		kind, spellings = Number, []string{"1", "1.0", "10e-1", "0.1E+1", "0", "-0.0", "-1", "21", "2.1", "100", "1e2"}
+	case TypeDateTime:
+		spellings = []string{"2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T01:00:00+01:00", "2025-12-31T24:00:00.0Z", "2026-01-01T00:00:00.5Z"}
+	case TypeReference:
+		spellings = []string{"https://x.example/a", "https://x.example/A"}
+	}
+	return Value{Kind: kind, Text: rapid.SampledFrom(spellings).Draw(t, a.Name)}
+}
+
+func drawMeasured(t *rapid.T, a *Attribute) Value {
+	if a.Type != TypeComplex {
+		return drawMeasure(t, a)
+	}
+	e := Value{Kind: Object}
+	for _, sub := range a.Sub {
+		if rapid.Bool().Draw(t, "with "+sub.Name) {
+			e.Members = append(e.Members, Member{sub.Name, drawMeasure(t, sub)})
+		}
+	}
+	return e
+}
+
+// asFilter is the filter that finds what a removal names: by its value, and its type if it has one, or by all its parts.
+func asFilter(gone Value) string {
+	if gone.Kind != Object {
+		return "value eq " + encode(gone)
+	}
+	_, byValue := gone.Get("value")
+	var terms []string
+	for _, m := range gone.Members {
+		if !byValue || m.Name == "value" || m.Name == "type" {
+			terms = append(terms, m.Name+" eq "+encode(m.Value))
+		}
+	}
+	return strings.Join(terms, " and ")
+}
+
+// A removal by value takes away exactly what a filter on the same value finds, in a query and in the path of a removal.
+func TestPatchRemovesWhatFiltersFind(t *testing.T) {
+	ext := measures.Extensions[1]
+	removed := 0
+	rapid.Check(t, func(t *rapid.T) {
+		mode := Mode{Strict: rapid.Bool().Draw(t, "strict")}
+		a := rapid.SampledFrom(ext.Attributes).Draw(t, "attribute")
+		ref := attrRef{urn: ext.ID, attr: a}
+		elems := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Value { return drawMeasured(t, a) }), 1, 6).Draw(t, "elements")
+		body := Value{Kind: Object, Members: []Member{{"userName", text("u")}, {ext.ID, wrapped(a.Name, Value{Kind: Array, Elems: elems})}}}
+		before, _, err := measures.normalize(body, Mode{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := drawMeasured(t, a)
+		if hollow(a, gone) {
+			t.Skip("names nothing")
+		}
+		filter, err := parseElementFilter(asFilter(gone), measures, a, FilterLimits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		had, _ := before.Get(ext.ID)
+		list, _ := had.Get(a.Name)
+		want := slices.DeleteFunc(slices.Clone(list.Elems), filter.matchElement)
+		removed += len(list.Elems) - len(want)
+		for _, operation := range []string{
+			`{"op":"remove","path":"` + ref.path() + `","value":[` + strings.ReplaceAll(encode(gone), `"$ref"`, `"$REF"`) + `]}`,
+			op("remove", ref.path()+" [ "+strings.ReplaceAll(filter.String(), "$ref", "$REF")+" ]", Value{}),
+		} {
+			p, err := parsePatch(parseTest(t, patchBody("["+operation+"]")), measures, mode, PatchLimits{})
+			if err != nil {
+				t.Fatalf("%s: %v", operation, err)
+			}
+			after, _, err := p.apply(before)
+			if err != nil {
+				t.Fatalf("%s: %v", operation, err)
+			}
+			now, _ := after.Get(ext.ID)
+			left, _ := now.Get(a.Name)
+			if got := encode(Value{Kind: Array, Elems: left.Elems}); got != encode(Value{Kind: Array, Elems: want}) {
+				t.Fatalf("%s on %s leaves %s, want %s", operation, encode(list), got, encode(Value{Kind: Array, Elems: want}))
+			}
+		}
+	})
+	if removed < 20 {
+		t.Errorf("only %d values were removed", removed)
+	}
+}
