@@ -162,7 +162,7 @@ var clauses7644Query = []clause{
 	{id: "7644-3.4.2-1", check: func(t *tenant) {
 		item := t.made(strictUser("anna"))
 		for _, path := range []string{"/Users", item, "/Groups", "/Schemas"} {
-			t.get(path + "?aadOptscim062020&x=1&x=2&FILTER=y")
+			t.get(path + "?aadOptscim062020&x=1&x=2&FILTERS=y")
 		}
 	}},
 	{id: "7644-3.4.2-2", check: func(t *tenant) {

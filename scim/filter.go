@@ -1,7 +1,9 @@
 package scim
 
 import (
+	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -446,6 +448,9 @@ func (p *filterParser) comparison(ref attrRef) (id int32, negative bool, err *Er
 	}
 	if ref.sub != nil {
 		target = ref.sub
+	}
+	if target == attrMemberID && !p.rt.strict {
+		text = lowerASCII(text) // as memberRef
 	}
 	if p.rt.strict && !asWritten(target, text, quoted) {
 		return 0, false, p.fail(litAt, howWritten(target))
@@ -894,6 +899,18 @@ func (d *decimal) digit(i int) byte {
 		return d.text[i+1]
 	}
 	return d.text[i]
+}
+
+// String writes equal numbers alike.
+func (d decimal) String() string {
+	if d.sign == 0 {
+		return "0"
+	}
+	digits := make([]byte, d.digits)
+	for i := range digits {
+		digits[i] = d.digit(i)
+	}
+	return fmt.Sprintf("%d %s %d", d.sign, bytes.TrimRight(digits, "0"), d.point)
 }
 
 func readDecimal(s string) decimal {

@@ -26,11 +26,7 @@ func (q *request) groupPost(body Value) (task, error) {
 	if err != nil {
 		return nil, err
 	}
-	refs, _, err := memberRefs(r.body)
-	if err != nil {
-		return nil, err
-	}
-	ids, err := memberIDs(refs)
+	ids, _, err := membersOf(r.body, q.tenant.mode)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +59,15 @@ func finishGroup(rt *ResourceType, attrs Value, before *directory.Group, warning
 	}
 	in.Changes = differences(old, in.Attributes)
 	return in
+}
+
+// membersOf reads the members of the body of a POST or PUT.
+func membersOf(body Value, mode Mode) (ids []directory.ID, present bool, err error) {
+	refs, present, err := memberRefs(body, mode)
+	if err == nil {
+		ids, err = memberIDs(refs)
+	}
+	return ids, present, err
 }
 
 // memberIDs reads the ids of members. What is no id of ours cannot be a member of this tenant, and
@@ -106,16 +111,12 @@ func (q *request) putGroup() error {
 
 func (q *request) groupPut(body Value) (task, error) {
 	r := read(body, q.tenant.group, q.tenant.mode, "displayName")
-	refs, present, err := memberRefs(r.body)
-	if err != nil {
-		return nil, err
-	}
-	ids, err := memberIDs(refs)
-	if err != nil {
-		return nil, err
-	}
+	ids, present, wrong := membersOf(r.body, q.tenant.mode)
 	return q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
 		in, err := q.groupInput(r, before)
+		if err == nil {
+			err = wrong
+		}
 		if err == nil && present {
 			err = m.Replace(ids)
 		}
@@ -141,11 +142,11 @@ func (q *request) patchGroup() error {
 }
 
 func (q *request) groupPatch(body Value) (task, error) {
-	patch, err := parsePatch(body, q.tenant.group, q.tenant.mode, q.Limits.Patch)
-	if err != nil {
-		return nil, err
-	}
+	patch, wrong := parsePatch(body, q.tenant.group, q.tenant.mode, q.Limits.Patch)
 	return q.updateGroup(func(before *directory.Group, m *directory.Membership) (directory.GroupInput, error) {
+		if wrong != nil {
+			return directory.GroupInput{}, wrong
+		}
 		attrs, warnings, err := patch.apply(decodeRaw(before.Attributes))
 		if err != nil {
 			return directory.GroupInput{}, err

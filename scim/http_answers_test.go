@@ -1066,3 +1066,78 @@ func TestProjection(t *testing.T) {
 		}
 	}
 }
+
+// What is not there is 404, another version is 412, and only then a body that is wrong is 400: for users and groups, by PUT and
+// PATCH, in both modes and in a bulk.
+func TestRefusalsHaveAnOrder(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, tn := range []*tenant{s.tenant("alpha"), s.tenant("bravo", scimOptions(directory.SCIMOptions{Strict: true}))} {
+		user := tn.user("anna")
+		for item, wrong := range map[string]map[string][]object{
+			"/Users/" + user: {
+				"PUT":   {userBody(""), userBody("anna", object{"emails": "x"}), {"userName": "anna", "schemas": "x"}},
+				"PATCH": {patch(op("replace", "[", "x")), patch(op("replace", "id", "x")), patch(op("replace", "active", "maybe")), patch(op("move", "title", "x")), {}},
+			},
+			"/Groups/" + tn.group("crew", "", user): {
+				"PUT":   {groupBody(""), groupBody("crew", object{"members": "x"}), groupBody("crew", object{"members": []object{{}}}), groupBody("crew", object{"members": members("x")})},
+				"PATCH": {patch(op("replace", "members[", "x")), patch(op("remove", "members", []object{{}})), patch(op("add", "members", members("x"))), {}},
+			},
+		} {
+			missing := item[:strings.LastIndexByte(item, '/')+1] + unknownID
+			before := string(tn.get(item).body)
+			for method, bodies := range wrong {
+				for _, body := range bodies {
+					tn.request(method, missing, body).want(404, "")
+					tn.request(method, missing, body, "If-Match", `"7"`).want(404, "")
+					tn.request(method, item, body, "If-Match", `"7"`).want(412, "")
+					tn.request(method, item, body).want(400)
+					tn.request(method, item, body, "If-Match", `"1"`).want(400)
+					tn.sendBulk(bulkOp(method, missing, body), bulkOp(method, item, body, object{"version": `W/"7"`}), bulkOp(method, item, body)).results("404", "412", "400")
+				}
+			}
+			if after := string(tn.get(item).body); after != before {
+				t.Errorf("from %s\nto %s", before, after)
+			}
+		}
+	}
+}
+
+// Who is named by an id in upper case leaves a group, and joins it; in strict mode nobody is named so. Elsewhere it is no id.
+func TestMemberIDsInUpperCase(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for _, strict := range []bool{false, true} {
+		a := s.tenant(s.unique("tenant"), scimOptions(directory.SCIMOptions{Strict: strict}))
+		user := a.user(s.unique("user"))
+		for strings.ToUpper(user) == user { // digits alone
+			user = a.user(s.unique("user"))
+		}
+		upper := strings.ToUpper(user)
+		for name, o := range map[string]object{
+			"a list":            op("remove", "members", members(upper)),
+			"a filter":          op("remove", `members[value eq "`+upper+`"]`),
+			"a filter of two":   op("remove", `members[value eq "`+upper+`" and type eq "User"]`),
+			"a filter with not": op("remove", `members[not (value ne "`+upper+`")]`),
+		} {
+			group := a.group(s.unique("group"), "", user)
+			a.get(filtered("/Groups", `members.value eq "`+upper+`" and id eq "`+group+`"`)).is(map[bool]string{false: "1", true: "0"}[strict], "totalResults")
+			a.request("PATCH", "/Groups/"+group, patch(o)).want(204)
+			if in := len(a.members(group)); (in == 1) != strict {
+				t.Errorf("strict %t, by %s: %d members are left", strict, name, in)
+			}
+		}
+		for method, body := range map[string]func(string) object{
+			"PATCH": func(string) object { return patch(op("add", "members", members(upper))) },
+			"PUT":   func(name string) object { return groupBody(name, object{"members": members(upper)}) },
+		} {
+			name := s.unique("group")
+			group := a.group(name, "")
+			if got := a.request(method, "/Groups/"+group, body(name)); (got.status == 400) != strict || !strict && !slices.Equal(a.members(group), []string{user}) {
+				got.errorf("strict %t, members %v", strict, a.members(group))
+			}
+		}
+		a.request("GET", "/Users/"+upper, nil).want(404, "")
+		a.get(filtered("/Users", `id eq "`+upper+`"`)).is("0", "totalResults")
+	}
+}

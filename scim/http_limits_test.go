@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/scim"
 )
 
@@ -405,7 +406,45 @@ func TestQueriesThatCannotBeRead(t *testing.T) {
 	a.get("/Users").is("1", "totalResults")
 	// What nobody knows is ignored.
 	a.get("/Users?aadOptscim062020&AzureAdScimPatch2017&"+filter+"&sortBy=userName&x=1&x=2").is("1", "totalResults")
-	a.get("/Users?" + filter + "&FILTER=x")
+}
+
+// A name of the protocol in another case is read, or refused in strict mode: a filter that was dropped would answer with everybody.
+func TestParameterNames(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a, strict := s.tenant("alpha"), s.tenant("bravo", scimOptions(directory.SCIMOptions{Strict: true}))
+	filter := url.QueryEscape(`userName eq "anna"`)
+	for _, tn := range []*tenant{a, strict} {
+		tn.user("per", object{"title": "T"})
+		tn.user("anna", object{"title": "T"})
+		tn.group("crew", "")
+	}
+	one := "/Users/" + a.get("/Users?filter="+filter).text("Resources", 0, "id")
+	for query, check := range map[string]func(*answer){
+		"Filter=" + filter:                     func(got *answer) { got.is("1", "totalResults") },
+		"COUNT=1":                              func(got *answer) { got.is("1", "itemsPerPage") },
+		"startindex=2":                         func(got *answer) { got.is("2", "startIndex") },
+		"SortBy=userName":                      func(got *answer) { got.is("anna", "Resources", 0, "userName") },
+		"sortBy=userName&SORTORDER=descending": func(got *answer) { got.is("per", "Resources", 0, "userName") },
+		"Cursor=&count=1":                      func(got *answer) { got.is("", "startIndex") },
+		"Attributes=userName":                  func(got *answer) { got.is("", "Resources", 0, "title") },
+		"excludedattributes=title":             func(got *answer) { got.is("", "Resources", 0, "title") },
+	} {
+		check(a.get("/Users?" + query))
+		for _, path := range []string{"/Users", "/Groups", "/"} {
+			strict.request("GET", path+"?"+query, nil).want(400, "invalidSyntax")
+		}
+	}
+	a.get(one+"?ATTRIBUTES=userName").is("", "title")
+	a.get(one+"?ExcludedAttributes=title").is("", "title")
+	sole := "/Users/" + strict.get("/Users?filter="+filter).text("Resources", 0, "id")
+	strict.request("GET", sole+"?ATTRIBUTES=userName", nil).want(400, "invalidSyntax")
+	for _, path := range []string{"/Users", "/Groups", "/", one} {
+		for _, query := range []string{"filter=" + filter + "&FILTER=" + filter, "Count=1&cOUNT=1", "attributes=id&Attributes=id"} {
+			a.request("GET", path+"?"+query, nil).want(400, "invalidSyntax")
+		}
+		a.request("GET", path+"?filters=x&kount=1", nil).want(200)
+	}
 }
 
 func TestMethodsAndPaths(t *testing.T) {

@@ -167,7 +167,7 @@ func TestLogOfFailures(t *testing.T) {
 		{"POST", "/Users?count=1&count=2", userBody("zoe"), 400, "create User ", "given twice"},
 		{"POST", "/Groups", groupBody("x", object{"members": members(unknownID)}), 400, "create Group x", "does not exist"},
 		{"PUT", "/Users/" + unknownID, userBody("x"), 404, "update User ", "not found"},
-		{"PATCH", "/Users/" + user, patch(op("replace", "id", "x")), 400, "update User ", "read-only"},
+		{"PATCH", "/Users/" + user, patch(op("replace", "id", "x")), 400, "update User anna", "read-only"},
 		{"PATCH", "/Users/" + user, patch(op("remove", "userName")), 400, "update User anna", "required"},
 		{"PATCH", "/Groups/" + group, patch(op("add", "members", members(unknownID))), 400, "update Group crew", "does not exist"},
 		{"DELETE", "/Users/" + unknownID, nil, 404, "delete User ", "not found"},
@@ -210,13 +210,13 @@ func TestLogLinesAreBounded(t *testing.T) {
 	a.request("POST", "/Groups", groupBody(long)).want(400)
 	a.request("PATCH", "/Users/"+strings.Repeat("x", 8000), patch()).want(404)
 	a.request("DELETE", "/Groups/"+strings.Repeat("x", 8000), nil).want(404)
-	a.request("PATCH", "/Users/"+unknownID, patch(op("replace", long, "x"))).want(400)
+	user := a.user("anna")
+	a.request("PATCH", "/Users/"+user, patch(op("replace", long, "x"))).want(400)
 	a.request("POST", "/Users", userBody("a\n{\"level\":\"info\"}", object{"displayName": "\u001b[2J\u202eevil"})).want(400)
 	var unknown []object
 	for range 100 {
 		unknown = append(unknown, op("add", a.unique(strings.Repeat("n", 100)), "x"))
 	}
-	user := a.user("anna")
 	a.patch("/Users/"+user, unknown...).want(200)
 	a.waitLines(8)
 	for k, v := range a.dump() {

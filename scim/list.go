@@ -43,7 +43,7 @@ type typeQuery struct {
 }
 
 // parameters reads the query of a request. What cannot be read is refused, because a filter that
-// was dropped would answer with everybody.
+// was dropped would answer with everybody; so tolerant mode reads a name in any case, and strict mode refuses it.
 func (q *request) parameters(more ...string) (url.Values, error) {
 	// A semicolon is a character like others (RFC 3986 section 3.4); the library takes it for a mistake.
 	values, err := url.ParseQuery(strings.ReplaceAll(q.r.URL.RawQuery, ";", "%3B"))
@@ -52,6 +52,15 @@ func (q *request) parameters(more ...string) (url.Values, error) {
 	}
 	for _, names := range [][]string{{"filter", "startIndex", "count", "attributes", "excludedAttributes"}, more} {
 		for _, name := range names {
+			for key, given := range values {
+				switch {
+				case key == name || !equalFold(key, name):
+				case q.tenant.mode.Strict:
+					return nil, invalidSyntax("the parameter %s must be written %s", clip(key), name)
+				default:
+					values[name] = append(values[name], given...)
+				}
+			}
 			if len(values[name]) > 1 {
 				return nil, invalidSyntax("the parameter %s is given twice", name)
 			}

@@ -568,6 +568,9 @@ func TestMatrixPatch(t *testing.T) {
 		// add
 		{name: "7644-3.5.2.1 add without a path", ops: `[{"op":"add","value":{"nickName":"N","emails":[{"value":"c@x"}]}}]`, tolerant: ok("nickName", `"N"`, "emails.2.value", `"c@x"`, "title", `"Planner"`), strict: ok("nickName", `"N"`, "emails.2.value", `"c@x"`, "title", `"Planner"`)},
 		{name: "7644-3.5.2.1 add without a path and object", ops: `[{"op":"add","value":"x"}]`, tolerant: refused("invalidValue"), strict: refused("invalidValue")},
+		{name: "7644-3.5.2.1 add without a path and a list of objects", ops: `[{"op":"add","value":[{"title":"T"},{"active":false}]}]`, tolerant: ok("title", `"T"`, "active", "false"), strict: refused("invalidValue"), needs: "clients that send every value as a list"},
+		{name: "7644-3.5.2.1 add of two things", ops: `[{"op":"add","value":{"U":{"title":"T"},"title":"V"}}]`, tolerant: refused("invalidValue"), strict: refused("invalidValue")},
+		{name: "7644-3.5.2.1 add of one thing twice", ops: `[{"op":"add","value":{"U":{"title":"T"},"title":"T"}}]`, tolerant: ok("title", `"T"`), strict: ok("title", `"T"`)},
 		{name: "7644-3.5.2.1 add replaces a single value", ops: `[{"op":"add","path":"title","value":"T"}]`, tolerant: ok("title", `"T"`), strict: ok("title", `"T"`)},
 		{name: "7644-3.5.2.1 add joins a list", ops: `[{"op":"add","path":"M:texts","value":["c"]}]`, tolerant: ok("M.texts", `["a","B","c"]`), strict: ok("M.texts", `["a","B","c"]`)},
 		{name: "7644-3.5.2.1 add sets parts and leaves the others", ops: `[{"op":"add","path":"name","value":{"givenName":"G"}}]`, tolerant: ok("name", `{"familyName":"Bakke","givenName":"G"}`), strict: ok("name", `{"familyName":"Bakke","givenName":"G"}`)},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -88,7 +89,7 @@ type MemberRef struct {
 
 // memberRefs reads the members of the body of a POST or PUT of a group. present is false when the
 // body does not speak of members; null and the empty list say that there are none.
-func memberRefs(v Value) (refs []MemberRef, present bool, err error) {
+func memberRefs(v Value, mode Mode) (refs []MemberRef, present bool, err error) {
 	list, present := v.Get("members")
 	if !present || list.Kind == Null {
 		return nil, present, nil
@@ -96,16 +97,16 @@ func memberRefs(v Value) (refs []MemberRef, present bool, err error) {
 	if list.Kind != Array {
 		return nil, true, invalidValue("members must be a list.")
 	}
-	refs, err = memberList(list)
+	refs, err = memberList(list, mode)
 	return refs, true, err
 }
 
 // memberList reads a list of members. Every element must name one: a shape that is only half
 // understood must not change who is in a group.
-func memberList(list Value) ([]MemberRef, error) {
+func memberList(list Value, mode Mode) ([]MemberRef, error) {
 	refs := make([]MemberRef, 0, len(list.Elems))
 	for _, e := range list.Elems {
-		ref, err := memberRef(e)
+		ref, err := memberRef(e, mode)
 		if err != nil {
 			return nil, err
 		}
@@ -115,8 +116,9 @@ func memberList(list Value) ([]MemberRef, error) {
 }
 
 // memberRef reads one member: an object with value, or the id alone. display, $ref and unknown
-// members of it are the server's to say, or nobody's.
-func memberRef(e Value) (MemberRef, error) {
+// members of it are the server's to say, or nobody's. Our ids are lower case; whoever is named by one in
+// upper case and is to leave must not stay in.
+func memberRef(e Value, mode Mode) (MemberRef, error) {
 	id, typ := e, Value{}
 	if e.Kind == Object {
 		id, _ = e.Get("value")
@@ -127,6 +129,9 @@ func memberRef(e Value) (MemberRef, error) {
 	}
 	if typ.Kind != String {
 		typ.Text = ""
+	}
+	if !mode.Strict {
+		id.Text = lowerASCII(id.Text)
 	}
 	return MemberRef{Value: id.Text, Type: typ.Text}, nil
 }
@@ -693,9 +698,16 @@ func elementKey(a *Attribute, e Value) string {
 	return string(key) + lowerASCII(t.Text)
 }
 
-// folded returns a text in the form in which those of the attribute compare, anything else as it is.
+// folded returns a value in a form that those have in common which a filter finds equal.
 func folded(a *Attribute, v Value) Value {
-	if v.Kind == String && a.Type == TypeString && !a.CaseExact {
+	switch {
+	case v.Kind == Number && a.Type == TypeDecimal:
+		v.Text = readDecimal(v.Text).String()
+	case v.Kind == String && a.Type == TypeDateTime:
+		if t, ok := parseInstant(v.Text); ok {
+			v.Text = t.UTC().Format(time.RFC3339Nano)
+		}
+	case v.Kind == String && a.Type == TypeString && !a.CaseExact:
 		v.Text = foldText(v.Text)
 	}
 	return v

@@ -299,7 +299,7 @@ func TestMemberRefs(t *testing.T) {
 		{`{"members":"a"}`, nil, true, true},
 	}
 	for _, test := range tests {
-		refs, present, err := memberRefs(parseTest(t, test.body))
+		refs, present, err := memberRefs(parseTest(t, test.body), Mode{})
 		if test.refused {
 			if scimType(err) != "invalidValue" {
 				t.Errorf("%s: %v, %v", test.body, refs, err)

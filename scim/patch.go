@@ -73,6 +73,8 @@ const (
 // patchStep is one thing to do to one attribute. An operation with an object for a value becomes
 // a step for each of its members.
 type patchStep struct {
+	op       int  // number of its operation
+	shared   bool // another one of its operation writes there too
 	verb     patchVerb
 	path     patchPath
 	unassign bool     // take away what path points at, whatever the verb was
@@ -114,9 +116,21 @@ func parsePatch(body Value, rt *ResourceType, mode Mode, lim PatchLimits) (*Patc
 		normalizer: normalizer{rt: rt, mode: mode, patch: true},
 		steps:      make([]patchStep, 0, len(list.Elems)),
 	}
-	for _, op := range list.Elems {
+	for i, op := range list.Elems {
+		first, members := len(r.steps), len(r.memberOps)
 		if err := r.operation(op); err != nil {
 			return nil, err
+		}
+		if err := agreeOnMembers(r.memberOps[members:]); err != nil {
+			return nil, err
+		}
+		steps := r.steps[first:]
+		for j := range steps {
+			steps[j].op = i
+		}
+		slices.SortStableFunc(steps, managerFirst)
+		if r.shared += findShared(steps); r.shared > maxShared {
+			return nil, badRequest("tooMany", "In the objects of a PATCH %d names at most may be about what another name is about.", maxShared)
 		}
 	}
 	return &Patch{rt: rt, mode: mode, steps: r.steps, members: r.memberOps, warnings: r.warnings}, nil
@@ -132,6 +146,7 @@ func namesSchema(body Value, urn string) bool {
 // element of an attribute, and does so once for each comparison of its filter or value to remove.
 const (
 	maxSteps     = 500
+	maxShared    = 100 // each is carried out twice, and looked at as often
 	maxRemovals  = maxElements
 	maxPathTerms = 10
 	maxScans     = 20 // filters of members that look at each one; the usual filter names one by its id and does not
@@ -145,6 +160,7 @@ type patchReader struct {
 	memberOps []MemberOp
 	refs      int // members named so far
 	removals  int // values to remove from lists so far
+	shared    int // steps so far that write where another one of their operation does
 	scans     int // filters that look at each member so far
 }
 
@@ -178,7 +194,7 @@ func (r *patchReader) operation(op Value) error {
 		if verb == patchRemove {
 			return badRequest("noTarget", "remove needs a path.")
 		}
-		return r.object(verb, value)
+		return r.objects(verb, value)
 	}
 	target, err := parsePath(path.Text, r.rt, r.lim)
 	if err != nil {
@@ -196,14 +212,24 @@ func parseVerb(v Value, strict bool) (patchVerb, bool) {
 	return 0, false
 }
 
-// object reads a value without path: each of its names is a path of its own. Names that mean
+// objects reads a value without path: an object, or in tolerant mode a list of them.
+func (r *patchReader) objects(verb patchVerb, value Value) error {
+	if value.Kind != Array || len(value.Elems) == 0 || r.mode.Strict {
+		return r.object(verb, value)
+	}
+	for _, e := range value.Elems {
+		if err := r.object(verb, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// object reads an object without path: each of its names is a path of its own. Names that mean
 // nothing are passed over, so that they never keep the rest, above all active, from happening.
 func (r *patchReader) object(verb patchVerb, value Value) error {
 	if value.Kind != Object {
 		return invalidValue("An operation without path needs an object for a value.")
-	}
-	if _, err := r.rt.unfold(value, r.mode); err != nil {
-		return err
 	}
 	for _, m := range value.Members {
 		path, err := parsePath(m.Name, r.rt, r.lim)
@@ -244,7 +270,7 @@ func (r *patchReader) target(verb patchVerb, path patchPath, name string, value 
 	case path.whole && verb == patchRemove:
 		return badRequest("noTarget", "remove needs an attribute.")
 	case path.whole:
-		return r.object(verb, value)
+		return r.objects(verb, value)
 	case attr == attrMembers:
 		return r.member(verb, path, name, value)
 	case attr == attrSchemas && r.mode.Strict && verb == patchRemove && path.filter == nil:
@@ -483,7 +509,7 @@ func (r *patchReader) member(verb patchVerb, path patchPath, name string, value 
 			return err
 		}
 	}
-	refs, err := memberList(value)
+	refs, err := memberList(value, r.mode)
 	switch {
 	case err != nil:
 		return err
@@ -511,14 +537,14 @@ var errScans = badRequest("tooMany", "A PATCH may look through the members %d ti
 // memberFilter reads the removal of members[filter]: the usual form names one member by its id.
 func (r *patchReader) memberFilter(path patchPath) error {
 	if path.created && len(path.element.Members) == 1 && path.element.Members[0].Name == "value" {
-		ref, err := memberRef(path.element)
+		ref, err := memberRef(path.element, r.mode)
 		if err != nil {
 			return err
 		}
 		r.memberOps = append(r.memberOps, MemberOp{Kind: removeMembers, Members: []MemberRef{ref}})
 		return r.count(1)
 	}
-	if id, ok := path.filter.requires(path.filter.root, find(attrMembers.Sub, "value")); ok {
+	if id, ok := path.filter.requires(path.filter.root, attrMemberID); ok {
 		r.memberOps = append(r.memberOps, MemberOp{Kind: removeMatching, Members: []MemberRef{{Value: id}}, Filter: path.filter})
 		return r.count(1)
 	}
@@ -529,14 +555,37 @@ func (r *patchReader) memberFilter(path patchPath) error {
 	return nil
 }
 
+// agreeOnMembers refuses an operation that says two things of who is in a group: the order of its names would decide.
+func agreeOnMembers(ops []MemberOp) error {
+	leave := func(op MemberOp) bool { return op.Kind == removeMembers || op.Kind == removeMatching }
+	for i := 1; i < len(ops); i++ {
+		a, b := ops[0], ops[i]
+		switch {
+		case leave(a) && leave(b), a.Kind == addMembers && b.Kind == addMembers:
+		case a.Kind != b.Kind || !slices.Equal(a.Members, b.Members):
+			return twoThings(attrRef{attr: attrMembers})
+		}
+	}
+	return nil
+}
+
+func twoThings(ref attrRef) error {
+	return invalidValue("An operation says two different things of %s.", ref.path())
+}
+
 // apply carries out the patch on canonical attributes, all of it or nothing, and returns canonical
 // ones: equal encodings mean that nothing changed. attrs itself stays as it is.
 func (p *Patch) apply(attrs Value) (next Value, warnings []Warning, err error) {
 	run := patchRun{rt: p.rt, strict: p.mode.Strict, steps: p.steps, next: attrs}
-	for i := range p.steps {
-		if err := run.step(&p.steps[i]); err != nil {
+	for steps := p.steps; len(steps) > 0; {
+		n := 1
+		for n < len(steps) && steps[n].op == steps[0].op {
+			n++
+		}
+		if err := run.operation(steps[:n]); err != nil {
 			return Value{}, nil, err
 		}
+		steps = steps[n:]
 	}
 	if err := run.finish(attrs); err != nil {
 		return Value{}, nil, err
@@ -551,6 +600,123 @@ type patchRun struct {
 	steps   []patchStep
 	next    Value
 	touched []attrRef // attributes that were written, each once
+}
+
+// operation carries out the steps of one operation. The names of an object have no order (RFC 8259 section 4): where two of
+// them are about one place, what each says must hold when both have been carried out, and nothing may depend on which came first.
+func (r *patchRun) operation(steps []patchStep) error {
+	before := r.next
+	if err := r.all(steps); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(steps, isShared) {
+		return nil
+	}
+	shared := slices.DeleteFunc(slices.Clone(steps), func(s patchStep) bool { return !isShared(s) })
+	after := r.next
+	if err := r.hold(shared); err != nil {
+		return err
+	}
+	r.next = before
+	slices.Reverse(shared)
+	slices.SortStableFunc(shared, managerFirst)
+	if err := r.all(shared); err != nil {
+		return err
+	}
+	if err := r.hold(shared); err != nil {
+		return err
+	}
+	for i := range shared {
+		ref := shared[i].path.ref
+		seen := slices.ContainsFunc(shared[:i], func(s patchStep) bool { return s.path.ref.urn == ref.urn && s.path.ref.attr == ref.attr })
+		if !seen && !sameInAnyOrder(r.left(after, ref), r.left(r.next, ref)) {
+			return twoThings(ref)
+		}
+	}
+	r.next = after
+	return nil
+}
+
+func (r *patchRun) all(steps []patchStep) error {
+	for i := range steps {
+		if err := r.step(&steps[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold refuses steps that were carried out when one of them would change something if it came again.
+func (r *patchRun) hold(steps []patchStep) error {
+	done := r.next
+	for i := range steps {
+		s := &steps[i]
+		err := r.step(s)
+		again := r.next
+		r.next = done
+		if err != nil || !equalValue(done, again) && !equalValue(r.left(done, s.path.ref), r.left(again, s.path.ref)) {
+			return twoThings(s.path.ref)
+		}
+	}
+	return nil
+}
+
+// left returns an attribute, or the extension that ref names, as finish leaves it, but for values without content: what is
+// said of them counts too.
+func (r *patchRun) left(v Value, ref attrRef) Value {
+	if ref.attr == nil {
+		v, _ = v.Get(ref.urn)
+		return v
+	}
+	v, _ = r.get(v, ref)
+	if _, has := v.Get("value"); ref.attr == attrManager && !has {
+		return Value{}
+	}
+	if ref.attr.MultiValued {
+		content := func(e Value) bool { return !hollow(ref.attr, e) }
+		v.Elems = append(tidy(ref.attr, slices.Clone(v.Elems), true), slices.DeleteFunc(slices.Clone(v.Elems), content)...)
+	}
+	return v
+}
+
+// sameInAnyOrder compares canonical values, of a list its elements as a set.
+func sameInAnyOrder(x, y Value) bool {
+	if x.Kind != Array || y.Kind != Array {
+		return equalValue(x, y)
+	}
+	return len(x.Elems) == len(y.Elems) && !slices.ContainsFunc(x.Elems, func(e Value) bool {
+		return !slices.ContainsFunc(y.Elems, func(o Value) bool { return equalValue(e, o) })
+	})
+}
+
+// findShared marks the steps of an operation that write where another one of them does, and returns how many these are.
+func findShared(steps []patchStep) (n int) {
+	for i := range steps {
+		x := steps[i].path.ref
+		for j := range steps {
+			y := steps[j].path.ref
+			if i != j && x.urn == y.urn && (x.attr == nil || y.attr == nil ||
+				x.attr == y.attr && (x.attr.MultiValued || x.sub == nil || y.sub == nil || x.sub == y.sub)) {
+				steps[i].shared = true
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+func isShared(s patchStep) bool { return s.shared }
+
+// managerFirst orders who the manager is before what else is known of them: with another manager that is gone.
+func managerFirst(a, b patchStep) int {
+	rank := func(s patchStep) int {
+		if ref := s.path.ref; ref.attr == attrManager && (ref.sub == nil || ref.sub.Name == "value") {
+			return 0
+		}
+		return 1
+	}
+	return rank(a) - rank(b)
 }
 
 func (r *patchRun) step(s *patchStep) error {
@@ -724,14 +890,17 @@ func covers(a *Attribute, e, gone Value) bool {
 			continue
 		}
 		have, ok := e.Get(m.Name)
-		if !ok || !sameValue(find(a.Sub, m.Name), have, m.Value) {
+		if !ok && m.Name == "primary" { // who does not say is not
+			have = Value{Kind: Bool}
+		}
+		if !sameValue(find(a.Sub, m.Name), have, m.Value) {
 			return false
 		}
 	}
 	return true
 }
 
-// sameValue compares two canonical values of an attribute as a filter would: by its caseExact.
+// sameValue compares two canonical values of an attribute as a filter would.
 func sameValue(a *Attribute, x, y Value) bool {
 	return equalValue(folded(a, x), folded(a, y))
 }

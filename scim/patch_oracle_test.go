@@ -480,7 +480,7 @@ func FuzzNormalize(f *testing.F) {
 		if err != nil {
 			return
 		}
-		memberRefs(body)
+		memberRefs(body, Mode{Strict: strict})
 		if v, _, err := testGroup.normalize(body, Mode{Strict: strict}); err == nil {
 			if again, _, err := testGroup.normalize(v, Mode{}); err != nil || encode(again) != encode(v) {
 				t.Fatalf("%s normalizes to %s, %v", encode(v), encode(again), err)

@@ -3,6 +3,7 @@ package scim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -307,6 +308,49 @@ func TestPatchUser(t *testing.T) {
 	}
 }
 
+// However a manager is said to be nobody: there is none. What is known of nobody makes no manager.
+func TestPatchNobodyIsManager(t *testing.T) {
+	const bare, managed = `{"userName":"u"}`, `{"userName":"u","E":{"manager":{"value":"m","$ref":"../m"}}}`
+	both := []string{`null`, `[]`, `{"value":""}`, `{"value":null}`, `{"value":[]}`, `{"value":"","$ref":"../n"}`}
+	tolerant := slices.Concat(both, []string{`""`, `[null]`, `[""]`, `[{"value":""}]`, `{"value":"","$ref":"../n","displayName":"N"}`, `{"displayName":"N","value":null}`})
+	shapes := func(v string, strict bool) (ops []string) {
+		for _, verb := range []string{"add", "replace"} {
+			ops = append(ops, `{"op":"`+verb+`","path":"E:manager","value":`+v+`}`, `{"op":"`+verb+`","path":"E","value":{"manager":`+v+`}}`, `{"op":"`+verb+`","value":{"E":{"manager":`+v+`}}}`)
+			if !strict {
+				ops = append(ops, `{"op":"`+verb+`","path":"manager","value":`+v+`}`, `{"op":"`+verb+`","value":{"E:manager":`+v+`}}`, `{"op":"`+verb+`","value":[{"manager":`+v+`}]}`)
+			}
+			if v[0] != '{' && (v[0] != '[' || v == "[]") {
+				ops = append(ops, `{"op":"`+verb+`","path":"E:manager.value","value":`+v+`}`)
+			}
+		}
+		return append(ops, `{"op":"remove","path":"E:manager","value":`+v+`}`)
+	}
+	for _, mode := range []Mode{{}, {Strict: true}} {
+		values := tolerant
+		if mode.Strict {
+			values = both
+		}
+		ops := []string{`{"op":"remove","path":"E:manager"}`, `{"op":"remove","path":"E:manager.value"}`, `{"op":"remove","path":"E:manager[value eq \"m\"]"}`, `{"op":"remove","path":"E"}`}
+		for _, v := range values {
+			ops = append(ops, shapes(v, mode.Strict)...)
+		}
+		for _, o := range ops {
+			for _, before := range []string{bare, managed} {
+				if got, _, err := patchTest(t, testUser, mode, before, `[`+o+`]`); err != nil || got != bare {
+					t.Errorf("%s on %s in %+v: %s, %v", o, before, mode, got, err)
+				}
+			}
+		}
+	}
+	for _, v := range []string{`{"$ref":"../n"}`, `{"displayName":"N"}`, `{"$ref":"../n","displayName":"N"}`, `{}`, `{"$ref":""}`} {
+		for _, o := range append(shapes(v, false), `{"op":"add","value":{"E:manager.$ref":"../n","E:manager.displayName":"N"}}`, `{"op":"add","path":"manager.$REF","value":"../n"}`) {
+			if got, _, err := patchTest(t, testUser, Mode{}, bare, `[`+o+`]`); err != nil || got != bare {
+				t.Errorf("%s: %s, %v", o, got, err)
+			}
+		}
+	}
+}
+
 // Of an attribute that has a part value and others, an empty value takes away this part alone.
 func TestPatchEmptyValueIsOnePart(t *testing.T) {
 	shape, err := ParseSchema([]byte(`{"id":"urn:example:shape:1.0:User","attributes":[{"name":"box","type":"complex","subAttributes":[{"name":"value"},{"name":"label"}]}]}`))
@@ -419,6 +463,7 @@ func TestPatchWorkLimits(t *testing.T) {
 		}
 		return `{"op":"replace","value":{` + strings.Join(members, ",") + `}}`
 	}
+	objects := func(n int) string { return strings.Join(slices.Repeat([]string{keys(1)}, n), ",") }
 	terms := func(n int) string {
 		return `{"op":"remove","path":"emails[` + strings.Repeat(`value eq 1 or `, n-1) + `value eq 1]"}`
 	}
@@ -428,8 +473,10 @@ func TestPatchWorkLimits(t *testing.T) {
 		{"one more by a value path", add(500, 0) + `,{"op":"add","path":"emails[type eq \"work\"].value","value":"x"}`, "invalidValue"},
 		{"most removals", remove(300, 0) + "," + remove(200, 0), "<nil>"},
 		{"too many removals", remove(300, 0) + "," + remove(201, 0), "tooMany"},
-		{"most steps", keys(500), "<nil>"},
-		{"too many steps", keys(300) + "," + keys(201), "tooMany"},
+		{"most steps", objects(500), "<nil>"},
+		{"too many steps", objects(499) + "," + keys(2), "tooMany"},
+		{"most names of one attribute", keys(50) + "," + keys(50), "<nil>"},
+		{"too many names of one attribute", keys(50) + "," + keys(51), "tooMany"},
 		{"most comparisons", terms(10), "<nil>"},
 		{"too many comparisons", terms(11), "invalidPath"},
 	}
@@ -572,6 +619,11 @@ func TestPatchGroup(t *testing.T) {
 		{"replace with null", `[{"op":"replace","path":"members","value":null}]`, before, `clear`},
 		{"replace with an empty text", `[{"op":"replace","path":"members","value":""}]`, before, `clear`},
 		{"replace in an object", `[{"op":"replace","value":{"members":[{"value":"a"}],"displayName":"Crew"}}]`, `{"externalId":"x","displayName":"Crew"}`, `replace a`},
+		{"add in a list of objects", `[{"op":"add","value":[{"members":[{"value":"a"}]},{"displayName":"Crew"},{"members":[{"value":"b"}]}]}]`, `{"externalId":"x","displayName":"Crew"}`, `add a; add b`},
+		{"two leave by an object", `[{"op":"replace","value":{"members[value eq \"a\"]":null,"members[value eq \"b\"]":null}}]`, before, `remove a; remove b`},
+		{"the same members twice", `[{"op":"replace","value":{"members":[{"value":"a"}],"` + GroupURN + `:members":["a"]}}]`, before, `replace a; replace a`},
+		{"ids in upper case", `[{"op":"remove","path":"members","value":[{"value":"A"}]},{"op":"remove","path":"members[value eq \"B\"]"},{"op":"add","path":"members","value":["C"]},{"op":"remove","path":"members[value eq \"D\" and type eq \"User\"]"}]`, before,
+			`remove a; remove b; add c; matching d value eq "d" and type eq "User"`},
 		{"order stays (P7)", `[{"op":"remove","path":"members[value eq \"a\"]"},{"op":"add","path":"members","value":[{"value":"b"}]},{"op":"remove","path":"members[value eq \"b\"]"}]`, before, `remove a; add b; remove b`},
 		{"display of a member is ours", `[{"op":"replace","path":"members[value eq \"a\"].display","value":"X"},{"op":"replace","path":"members.type","value":"X"},{"op":"replace","path":"displayName","value":"Crew"}]`, `{"externalId":"x","displayName":"Crew"}`, ``},
 		{"unknown attribute passes", `[{"op":"replace","path":"description","value":"X"},{"op":"replace","path":"displayName","value":"Crew"}]`, `{"externalId":"x","displayName":"Crew"}`, ``},
@@ -602,6 +654,10 @@ func TestPatchGroup(t *testing.T) {
 		{"number for a member", `[{"op":"remove","path":"members","value":[{"value":1}]}]`, "invalidValue"},
 		{"removal of an empty text", `[{"op":"remove","path":"members","value":""}]`, "invalidValue"},
 		{"removal of an empty object", `[{"op":"remove","path":"members","value":{}}]`, "invalidValue"},
+		{"two lists of members", `[{"op":"replace","value":{"members":[{"value":"a"}],"` + GroupURN + `:members":[{"value":"b"}]}}]`, "invalidValue"},
+		{"two lists of members in two objects", `[{"op":"replace","value":[{"members":[{"value":"a"}]},{"members":[]}]}]`, "invalidValue"},
+		{"members, and one of them leaves", `[{"op":"replace","value":{"members":[{"value":"a"}],"members[value eq \"a\"]":null}}]`, "invalidValue"},
+		{"one joins and leaves", `[{"op":"add","value":{"members[value eq \"a\"]":null,"members":[{"value":"a"}]}}]`, "invalidValue"},
 		{"members without saying which", `[{"op":"replace","path":"members.value","value":"a"}]`, "invalidPath"},
 		{"a member made another", `[{"op":"replace","path":"members[value eq \"a\"].value","value":"b"}]`, "mutability"},
 		{"filter not closed", `[{"op":"remove","path":"members[value eq \"a\"","value":"b"}]`, "invalidPath"},

@@ -26,6 +26,7 @@ var (
 	// Attributes with rules of their own; they are recognized by identity.
 	attrActive    = find(userSchema.Attributes, "active")
 	attrMembers   = find(groupSchema.Attributes, "members")
+	attrMemberID  = find(attrMembers.Sub, "value")
 	attrGroupName = find(groupSchema.Attributes, "displayName")
 	attrManager   = find(enterpriseSchema.Attributes, "manager")
 )

@@ -96,8 +96,8 @@ func (q *request) userPost(body Value) (task, error) {
 }
 
 // reading is the body of a POST or PUT as it was understood. A PUT does this before its
-// transaction, where it holds up nobody, and reports err within it: that the resource is missing
-// or has another version comes first.
+// transaction, where it holds up nobody, and reports err within it, and so does a PATCH: that the
+// resource is missing or has another version comes first.
 type reading struct {
 	body     Value  // with the core attributes where they belong
 	name     string // of the resource, for the log
@@ -203,11 +203,11 @@ func (q *request) patchUser() error {
 }
 
 func (q *request) userPatch(body Value) (task, error) {
-	patch, err := parsePatch(body, q.tenant.user, q.tenant.mode, q.Limits.Patch)
-	if err != nil {
-		return nil, err
-	}
+	patch, wrong := parsePatch(body, q.tenant.user, q.tenant.mode, q.Limits.Patch)
 	return q.updateUser(func(before *directory.User) (directory.UserInput, error) {
+		if wrong != nil {
+			return directory.UserInput{}, wrong
+		}
 		attrs, warnings, err := patch.apply(decodeRaw(before.Attributes))
 		if err != nil {
 			return directory.UserInput{}, err
