@@ -45,18 +45,19 @@ var parsePages = sync.OnceValue(func() pages {
 // functions are those that templates call.
 func functions(lang string) template.FuncMap {
 	return template.FuncMap{
-		"t":      func(key string, args ...any) (string, error) { return say(lang, key, args...) },
-		"asset":  func(file string) string { return "/static/" + assets[file].name },
-		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"clock":  func(t time.Time) string { return t.UTC().Format("15:04 UTC") },
-		"moment": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
-		"millis": func(t time.Time) int64 { return t.UnixMilli() },
-		"left":   func(d time.Duration) (string, error) { return left(lang, d) },
-		"field":  newField,
-		"number": func(n any) string { return number(lang, n) },
-		"dict":   dict,
-		"list":   func(all ...any) []any { return all },
-		"bars":   func(title string, all []bar) (chart, error) { return bars(lang, title, all) },
+		"t":       func(key string, args ...any) (string, error) { return say(lang, key, args...) },
+		"asset":   func(file string) string { return "/static/" + assets[file].name },
+		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"clock":   func(t time.Time) string { return t.UTC().Format("15:04 UTC") },
+		"moment":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+		"millis":  func(t time.Time) int64 { return t.UnixMilli() },
+		"left":    func(d time.Duration) (string, error) { return left(lang, d) },
+		"field":   newField,
+		"number":  func(n any) string { return number(lang, n) },
+		"decimal": func(text string) string { return decimal(lang, text) },
+		"dict":    dict,
+		"list":    func(all ...any) []any { return all },
+		"bars":    func(title string, all []bar) (chart, error) { return bars(lang, title, all) },
 	}
 }
 

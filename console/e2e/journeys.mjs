@@ -215,22 +215,66 @@ journey('a period is in the time of the viewer', async (browser, world) => {
 
 journey('the longest names stay within the page', async (browser, world) => {
   const page = await as(browser, world, world.operator, { viewport: { width: 360, height: 780 } });
-  const word = 'Rindfleischetikettierungs' + 'überwachungsaufgabenübertragungsgesetz'.repeat(5);
+  const word = 'Rindfleischetikettierungs' + 'überwachungsaufgabenübertragungsgesetz'.repeat(5), name = word.slice(0, 200);
   await page.goto(world.base + '/organizations/new');
-  await page.getByLabel('Name').fill(word.slice(0, 200));
+  await page.getByLabel('Name').fill(name);
   await page.getByRole('button', { name: 'Create organization' }).click();
   await page.getByRole('textbox', { name: 'Name' }).fill(word.slice(0, 199) + ' شركة الملاحة');
   await page.getByRole('button', { name: 'Create environment' }).click();
   await page.getByText('The environment is created').waitFor();
-  const fits = async (width) => assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `${page.url()} is wider than ${width}`);
-  const here = new URL(page.url()).pathname;
-  for (const path of [here, '/environments', '/tenants/new', '/webhooks/new', '/api-tokens/new', '/audit', `/settings/people/${world.partnerAccount}`]) {
+  const id = page.url().match(/environments\/([0-9a-f-]{36})/)[1], environment = `/environments/${id}`, tenant = `/tenants/${world.tenant}`;
+  const paths = [environment, environment + '/integration', environment + '/administrators', '/environments', '/environments/new', '/tenants', '/tenants/new', tenant, tenant + '/guide', tenant + '/tokens',
+    tenant + '/clients', tenant + '/applications', tenant + '/settings', '/users', '/groups', '/runs', '/log', '/report', '/webhooks', '/webhooks/new', '/api-tokens', '/api-tokens/new', '/audit', '/settings', '/settings/people',
+    `/settings/people/${world.partnerAccount}`, '/search?q=' + encodeURIComponent(word.slice(0, 20)), '/'];
+
+  // Everything else that has a name gets one of that length.
+  await page.goto(world.base + '/users/add');
+  await page.locator('#environment').selectOption(id);
+  await page.locator('#email').fill('rind@' + 'fleisch.'.repeat(20) + 'example');
+  await page.locator('#name').fill(name);
+  await page.getByRole('button', { name: 'Add a user' }).click();
+  const user = await page.locator('main .flash a').getAttribute('href');
+  await page.goto(world.base + '/webhooks/new');
+  await page.locator('#name').fill(name);
+  await page.locator('#format-set-poll').check();
+  await page.getByRole('button', { name: 'Create webhook' }).click();
+  await page.waitForURL('**/webhooks/*done=*');
+  const webhook = new URL(page.url()).pathname;
+  await page.goto(world.base + '/api-tokens/new');
+  await page.locator('#name').fill(name);
+  await page.locator('#role-operator').check();
+  await page.getByLabel('Read: Users, accesses and groups').check();
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await page.locator('#secret').waitFor();
+  await page.goto(world.base + tenant + '/clients');
+  await page.getByLabel('Client ID').fill('rindfleisch-'.repeat(10) + 'etikett');
+  await page.getByRole('button', { name: 'Create client' }).click();
+  await page.locator('#client-secret').waitFor();
+  await page.goto(world.base + tenant + '/tokens');
+  await page.getByLabel('Name').fill(name);
+  await page.getByRole('button', { name: 'Create Secret Token' }).click();
+  const token = await page.locator('#secret-token').textContent();
+  const group = await page.evaluate(async ({ token, name }) => {
+    const answer = await fetch('/scim/fjord/v2/Groups', { method: 'POST', headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/scim+json' },
+      body: JSON.stringify({ schemas: ['urn:ietf:params:scim:schemas:core:2.0:Group'], displayName: name, externalId: 'c0ffee00-0000-4000-8000-00000000abcd' }) });
+    return (await answer.json()).id;
+  }, { token, name });
+  paths.push(user, `${user}/access/${id}`, webhook, webhook + '/edit', `/groups/${world.tenant}/${group}`);
+
+  const wide = [];
+  for (const locale of ['en-GB', 'nl-NL']) {
+    const reader = await as(browser, world, world.operator, { locale });
     for (const width of [360, 1280]) {
-      await page.setViewportSize({ width, height: 780 });
-      await page.goto(world.base + path);
-      await fits(width);
+      await reader.setViewportSize({ width, height: 780 });
+      for (const path of paths) {
+        const answer = await reader.goto(world.base + path);
+        assert.equal(answer.status(), 200, path);
+        if (await reader.evaluate(() => document.documentElement.scrollWidth) > width) wide.push(`${path} at ${width} in ${locale}`);
+      }
     }
+    clean(reader);
   }
+  assert.deepEqual(wide, []);
   clean(page);
 });
 
