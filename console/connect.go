@@ -18,7 +18,7 @@ func (c *Console) connectTable() []route {
 	staff, link := guide{c, c.staffAtGuide}, guide{c, c.linkAtGuide}
 	return append(append(staff.table("/tenants/{id}/guide", Staff, false), link.table("/connect/{link}", Anyone, true)...),
 		route{path: "/tenants/{id}/guide/live", access: Staff, get: c.guideLive, quiet: true},
-		route{path: "/tenants/{id}/link", access: Staff, get: toParent, post: c.setupLinkPost},
+		route{path: "/tenants/{id}/link", access: Staff, get: toGuide, post: c.setupLinkPost},
 		route{path: "/tenants/{id}/link/revoke", access: Staff, get: toParent, post: c.setupLinkRevoke},
 		route{path: "/connect/{link}/state", get: c.connectState, quiet: true})
 }
@@ -67,6 +67,12 @@ type guideData struct {
 func (d *guideData) Part() *tenantData { return d.tenantData }
 
 // guideState is whether the directory has come yet.
+// toGuide leads from the address of the setup link to the guide, whose form it is.
+func toGuide(v *visit) error {
+	v.goTo(strings.TrimSuffix(v.r.URL.Path, "link") + "guide")
+	return nil
+}
+
 type guideState struct {
 	Token    bool // there is a live Secret Token
 	Used     *time.Time

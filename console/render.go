@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"html/template"
@@ -55,6 +56,7 @@ func functions(lang string) template.FuncMap {
 		"field":   newField,
 		"number":  func(n any) string { return number(lang, n) },
 		"decimal": func(text string) string { return decimal(lang, text) },
+		"random":  rand.Text,
 		"dict":    dict,
 		"list":    func(all ...any) []any { return all },
 		"bars":    func(title string, all []bar) (chart, error) { return bars(lang, title, all) },
@@ -105,8 +107,9 @@ type sessionState struct {
 
 // render answers with a page. titleKey is the text of its title, or of its error.
 func (c *Console) render(v *visit, status int, name, titleKey string, data any) {
+	v.status = status
 	title, err := say(v.lang, titleKey)
-	p := page{Lang: v.lang, Theme: v.theme, Languages: languages, Themes: themes, Title: title, Path: v.r.URL.Path, Here: here(v.r), Data: data,
+	p := page{Lang: v.lang, Theme: v.theme, Languages: languages, Themes: themes, Title: title, Path: v.r.URL.Path, Here: v.here(), Data: data,
 		InAccount: strings.HasPrefix(v.r.URL.Path, "/account")}
 	if who := v.principal; who != nil {
 		remaining := who.Session.Expires.Sub(who.Now)
@@ -131,12 +134,15 @@ func (c *Console) render(v *visit, status int, name, titleKey string, data any) 
 
 // here is the page that a browser shows, as far as it can be asked for again: the answer of a directory cannot,
 // and what a form did has its page at the same path or above it.
-func here(r *http.Request) string {
+func (v *visit) here() string {
+	r := v.r
 	switch {
 	case r.URL.Path == "/auth/callback", r.URL.Path == "/logout", r.URL.Path == "/preferences":
 		return "/login"
 	case strings.HasPrefix(r.URL.Path, "/login/environment/"):
 		return "/login"
+	case r.Method == http.MethodPost && v.alone:
+		return auth.SafeNext(r.URL.Path[:strings.LastIndexByte(r.URL.Path, '/')])
 	case r.Method == http.MethodPost:
 		return auth.SafeNext(r.URL.Path)
 	}

@@ -348,3 +348,44 @@ journey('what is wrong is in sight', async (browser, world) => {
   await accessible(admin);
   clean(admin);
 });
+
+journey('what was made is not made again', async (browser, world) => {
+  const page = await as(browser, world, world.partner);
+  const fill = async (page, name) => {
+    await page.goto(world.base + '/api-tokens/new');
+    await page.getByLabel('Name').fill(name);
+    await page.getByLabel('Fjord Logistics').check();
+    await page.getByLabel('Read: Users, accesses and groups').check();
+  };
+  await fill(page, 'Reloaded');
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await page.locator('#secret').waitFor();
+  await page.reload();
+  await heading(page, 'This was made already');
+  await accessible(page);
+  await page.getByRole('link', { name: 'Show what there is' }).click();
+  await heading(page, 'API tokens');
+  assert.equal(await page.getByRole('link', { name: 'Reloaded' }).count(), 1);
+  clean(page);
+
+  // A browser without scripts sends the form at each click, and leaves the first answer for the second.
+  const plain = await as(browser, world, world.partner, { javaScriptEnabled: false });
+  await fill(plain, 'Clicked twice');
+  const answers = [];
+  await plain.route('**/api-tokens', async (route) => {
+    if (route.request().method() !== 'POST') return route.continue();
+    const answer = await route.fetch({ headers: { ...await route.request().allHeaders(), origin: world.base } });
+    answers.push(answer.status());
+    if (answers.length > 1) return route.fulfill({ response: answer }); // the first one does not come in time
+  });
+  const create = plain.getByRole('button', { name: 'Create token' });
+  await create.scrollIntoViewIfNeeded();
+  const { x, y } = await create.boundingBox();
+  await plain.mouse.click(x + 5, y + 5);
+  while (answers.length === 0) await new Promise((done) => setTimeout(done, 20));
+  await plain.mouse.click(x + 5, y + 5);
+  await heading(plain, 'This was made already');
+  assert.deepEqual(answers, [201, 409]);
+  await plain.goto(world.base + '/api-tokens');
+  assert.equal(await plain.getByRole('link', { name: 'Clicked twice' }).count(), 1);
+});

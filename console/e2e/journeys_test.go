@@ -29,6 +29,7 @@ var journeys = []string{
 	"a form is sent once, and a text that cannot be copied is selected",
 	"a page that is not kept up to date says so",
 	"what is wrong is in sight",
+	"what was made is not made again",
 }
 
 func TestJourneys(t *testing.T) {

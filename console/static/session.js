@@ -43,6 +43,11 @@ document.addEventListener("submit", (event) => {
 // The address of a page that answers a directory holds a code that is spent: reloading it helps nobody.
 if (location.pathname === "/auth/callback") history.replaceState(null, "", "/login");
 
+// A page that the browser kept and shows again is not the one that was sent: what its forms make is another thing.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) for (const field of document.querySelectorAll('input[name="once"]')) field.value = crypto.randomUUID();
+});
+
 if (page.expires) watch();
 
 // watch keeps the clock of the session. The server decides; this only knows what it said last.
