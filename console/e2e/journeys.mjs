@@ -349,6 +349,53 @@ journey('what is wrong is in sight', async (browser, world) => {
   clean(admin);
 });
 
+journey('what changes by itself leaves people where they are', async (browser, world) => {
+  const page = await as(browser, world, world.operator);
+  await page.addInitScript(() => document.addEventListener('DOMContentLoaded', () => {
+    window.written = 0;
+    new MutationObserver(() => { window.written++; }).observe(document.querySelector('[data-live]'), { childList: true });
+  }));
+  await page.goto(world.base + '/log?live=on');
+  const lines = page.locator('[data-live] tbody tr');
+  const before = await lines.count(), link = page.locator('[data-live] tbody a').nth(1);
+  const href = await link.getAttribute('href');
+  await link.focus();
+  await outside(world, '/leave', { upn: 'ana@fjord.example' });
+  await page.waitForFunction((n) => document.querySelectorAll('[data-live] tbody tr').length > n, before);
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), href, 'the focus stays at the line');
+  assert.notEqual(await page.locator('[data-live] tbody a').nth(1).getAttribute('href'), href); // which is another row by now
+  assert.equal(await page.evaluate(() => window.written), 1, 'what the page says already is not written again');
+  clean(page);
+
+  // Fields, a list that is open, and what is gone: the answers of the server are made up.
+  const form = (action) => `<form method="post" action="${action}"><input name="text" aria-label="Text"><select name="choice" aria-label="Choice"><option value="1">1</option><option value="2">2</option></select></form>`;
+  const answers = [
+    form('/keep') + '<details><summary>More</summary><p>of it</p></details>',
+    '<p>two</p>' + form('/other') + form('/keep') + '<details><summary>More</summary><p>of it</p></details>',
+    '<p>three</p>' + form('/other'),
+  ];
+  const at = { now: 0 };
+  const own = await as(browser, world, world.administrator);
+  await own.route('**/log/live*', (route) => route.fulfill({ contentType: 'text/event-stream', body: `retry: 100\nevent: html\ndata: ${answers[at.now]}\n\n` }));
+  await own.goto(world.base + '/log?live=on');
+  const kept = own.locator('form[action="/keep"]');
+  await kept.getByLabel('Choice').selectOption('2');
+  await kept.getByLabel('Text').fill('what I type');
+  await own.getByText('More', { exact: true }).click();
+  await kept.getByLabel('Text').evaluate((field) => { field.focus(); field.setSelectionRange(5, 6, 'backward'); });
+  at.now = 1;
+  await own.getByText('two', { exact: true }).waitFor();
+  const is = () => own.evaluate(() => {
+    const { form, value, selectionStart, selectionEnd, selectionDirection } = document.activeElement;
+    return [form.getAttribute('action'), value, selectionStart, selectionEnd, selectionDirection, form.elements.choice.value, document.querySelector('[data-live] details').open];
+  });
+  assert.deepEqual(await is(), ['/keep', 'what I type', 5, 6, 'backward', '2', true]);
+  assert.equal(await own.locator('form[action="/other"] input').inputValue(), '');
+  at.now = 2;
+  await own.getByText('three', { exact: true }).waitFor();
+  assert.ok(await own.evaluate(() => document.activeElement.matches('[data-live]')), 'who was at what is gone stays in its place');
+});
+
 journey('what was made is not made again', async (browser, world) => {
   const page = await as(browser, world, world.partner);
   const fill = async (page, name) => {
@@ -388,4 +435,48 @@ journey('what was made is not made again', async (browser, world) => {
   assert.deepEqual(answers, [201, 409]);
   await plain.goto(world.base + '/api-tokens');
   assert.equal(await plain.getByRole('link', { name: 'Clicked twice' }).count(), 1);
+});
+
+journey('a setup link that has ended says so', async (browser, world) => {
+  const partner = await as(browser, world, world.partner);
+  await partner.goto(`${world.base}/tenants/${world.tenant}/guide`);
+  await partner.getByRole('button', { name: 'Create setup link' }).click();
+  const link = (await partner.locator('#setup-link').textContent()).trim();
+  const [page, copying] = [await open(browser), await open(browser)];
+  await page.goto(link);
+  await page.getByText('Waiting for Test Connection').first().waitFor();
+  await copying.goto(link);
+  await copying.getByText('Rotate it').first().click();
+  await copying.getByRole('button', { name: /rotate/i }).first().click();
+  const secret = await copying.locator('#secret-token').textContent();
+  await partner.goto(`${world.base}/tenants/${world.tenant}/guide`);
+  await partner.locator('summary', { hasText: 'Revoke link' }).click();
+  await partner.getByRole('button', { name: 'Revoke link' }).click();
+  await heading(page, 'This link does not work'); // by itself
+  await copying.getByText('This link has ended').first().waitFor(); // what is shown once stays to be copied
+  assert.equal(await copying.locator('#secret-token').textContent(), secret);
+  assert.equal(await copying.getByText('This link ends in').count(), 0);
+  await accessible(copying);
+  for (const each of [page, copying, partner]) clean(each);
+});
+
+journey('a clock that is wrong misleads nobody', async (browser, world) => {
+  for (const wrong of [3_600_000, -3_600_000]) {
+    const page = await as(browser, world, world.operator);
+    await page.addInitScript((wrong) => {
+      const right = Date.now;
+      Date.now = () => right() + wrong;
+    }, wrong);
+    await page.goto(world.base + '/settings');
+    const started = page.locator('time[data-local="ago"]').first();
+    await page.waitForFunction(() => document.querySelector('time[data-local="ago"]').textContent !== document.querySelector('time[data-local="ago"]').title);
+    assert.match(await started.textContent(), /^(this minute|[12]?\d minutes? ago)$/);
+    await page.goto(`${world.base}/tenants/${world.tenant}/guide`);
+    await page.getByLabel('It works for').selectOption('1');
+    await page.getByRole('button', { name: /Create setup link|Make a new link/ }).click();
+    const link = (await page.locator('#setup-link').textContent()).trim();
+    await page.goto(link); // whoever has no session is not told a time by it
+    assert.match(await page.locator('time[data-local="countdown"]').textContent(), /^(1:00:00|59:\d\d)$/);
+    clean(page);
+  }
 });

@@ -29,7 +29,10 @@ var journeys = []string{
 	"a form is sent once, and a text that cannot be copied is selected",
 	"a page that is not kept up to date says so",
 	"what is wrong is in sight",
+	"what changes by itself leaves people where they are",
 	"what was made is not made again",
+	"a setup link that has ended says so",
+	"a clock that is wrong misleads nobody",
 }
 
 func TestJourneys(t *testing.T) {
