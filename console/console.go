@@ -230,7 +230,7 @@ func (c *Console) serve(v *visit, rt route, do func(*visit) error) {
 	if rt.access != Anyone {
 		p, err := c.config.Sessions.Check(v.r, rt.quiet)
 		if err != nil {
-			c.turnAway(v, rt, err)
+			c.turnAway(v, err)
 			return
 		}
 		v.principal = p
@@ -252,7 +252,7 @@ func isStaff(p *directory.Principal) bool {
 
 // turnAway leads a browser without a session to where it gets one, or is told why it has none any more. Whoever sent a
 // form is told that it did nothing, and led back to the page of the form.
-func (c *Console) turnAway(v *visit, rt route, err error) {
+func (c *Console) turnAway(v *visit, err error) {
 	var ended *directory.SessionEnded
 	if !errors.As(err, &ended) {
 		c.fail(v, err)
@@ -265,8 +265,8 @@ func (c *Console) turnAway(v *visit, rt route, err error) {
 	}
 	query := url.Values{}
 	sent := v.r.Method == http.MethodPost
-	if rt.get != nil && v.r.URL.Path != "/" {
-		query.Set("next", v.r.URL.RequestURI())
+	if here := v.here(); here != "/" {
+		query.Set("next", here)
 	}
 	target := "/login"
 	if sent {

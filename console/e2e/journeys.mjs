@@ -480,3 +480,61 @@ journey('a clock that is wrong misleads nobody', async (browser, world) => {
     clean(page);
   }
 });
+
+journey('what was typed when the session ended is there again', async (browser, world) => {
+  const page = await as(browser, world, world.partner);
+  const back = (session) => page.context().addCookies([{ name: '__Host-session', value: session, url: world.base, secure: true, httpOnly: true, sameSite: 'Lax' }]);
+  const fill = async () => {
+    await page.getByLabel('Name').fill('Portal of the customer');
+    await page.getByLabel('Fjord Logistics').check();
+    await page.getByLabel('Read: Users, accesses and groups').check();
+    await page.getByLabel('Ends after how many days').fill('17');
+  };
+  const offer = page.getByText('What you had typed here was not saved');
+  const form = async () => [await page.getByLabel('Name').inputValue(), await page.getByLabel('Fjord Logistics').isChecked(), await page.getByLabel('Read: Users, accesses and groups').isChecked(),
+    await page.getByLabel('Read: Runs, Sync and Preview').isChecked(), await page.getByLabel('Ends after how many days').inputValue()];
+  const typed = ['Portal of the customer', true, true, false, '17'];
+
+  // It ends while the page is open.
+  await page.goto(world.base + '/api-tokens/new');
+  assert.equal(await offer.isVisible(), false);
+  await fill();
+  await outside(world, '/out', { who: 'partner' });
+  await page.waitForURL('**/signed-out?*');
+  assert.equal(new URL(page.url()).searchParams.get('next'), '/api-tokens/new');
+  await back((await outside(world, '/in', { who: 'other' })).session); // somebody else is offered nothing
+  await page.goto(world.base + '/api-tokens/new');
+  await heading(page, 'New API token');
+  assert.equal(await offer.isVisible(), false);
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+
+  // It is sent when the session has ended.
+  await back((await outside(world, '/in', { who: 'partner' })).session);
+  await page.route('**/auth/events', () => {}); // the page does not hear of the end
+  await page.route('**/auth/session', (route) => route.abort());
+  await page.goto(world.base + '/api-tokens/new');
+  await fill();
+  await outside(world, '/out', { who: 'partner' });
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await page.getByText('What you sent just now was not saved').waitFor();
+  await back((await outside(world, '/in', { who: 'partner' })).session);
+  await page.goto(world.base + '/api-tokens/new');
+  await offer.waitFor();
+  await accessible(page);
+  await page.getByRole('button', { name: 'Fill it in again' }).click();
+  assert.deepEqual(await form(), typed);
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await page.locator('#secret').waitFor();
+  await page.goto(world.base + '/api-tokens/new');
+  assert.equal(await offer.isVisible(), false, 'what was done is not offered again');
+
+  // A secret is not kept.
+  await page.goto(`${world.base}/tenants/${world.tenant}/credentials`);
+  await page.getByText('Replace').first().click();
+  await page.getByLabel('Secret value').first().fill('fjW8Q~a.secret.that.nobody.sees.again');
+  await outside(world, '/out', { who: 'partner' });
+  await page.getByRole('button', { name: 'Save' }).first().click();
+  await page.getByText('What you sent just now was not saved').waitFor();
+  assert.ok(!(await page.evaluate(() => JSON.stringify(sessionStorage))).includes('nobody.sees'));
+  clean(page);
+});
