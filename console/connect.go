@@ -18,7 +18,7 @@ func (c *Console) connectTable() []route {
 	staff, link := guide{c, c.staffAtGuide}, guide{c, c.linkAtGuide}
 	return append(append(staff.table("/tenants/{id}/guide", Staff, false), link.table("/connect/{link}", Anyone, true)...),
 		route{path: "/tenants/{id}/guide/live", access: Staff, get: c.guideLive, quiet: true},
-		route{path: "/tenants/{id}/link", access: Staff, get: toParent, post: c.setupLinkPost},
+		route{path: "/tenants/{id}/link", access: Staff, get: toGuide, post: c.setupLinkPost},
 		route{path: "/tenants/{id}/link/revoke", access: Staff, get: toParent, post: c.setupLinkRevoke},
 		route{path: "/connect/{link}/state", get: c.connectState, quiet: true})
 }
@@ -53,6 +53,7 @@ type guideData struct {
 	Base      string // of the addresses of its forms
 	Link      bool   // who sees it came by a setup link
 	Expires   time.Time
+	Now       time.Time       // of the server, where no session says it
 	SetupLink *desk.SetupLink // of the tenant; for the staff
 	LinkURL   string          // shown once
 	Secret    string          // shown once
@@ -65,6 +66,12 @@ type guideData struct {
 
 // Part is what a part of the guide gets that a page of the tenant has too.
 func (d *guideData) Part() *tenantData { return d.tenantData }
+
+// toGuide leads from the address of the setup link to the guide, whose form it is.
+func toGuide(v *visit) error {
+	v.goTo(strings.TrimSuffix(v.r.URL.Path, "link") + "guide")
+	return nil
+}
 
 // guideState is whether the directory has come yet.
 type guideState struct {
@@ -107,7 +114,7 @@ func (c *Console) linkAtGuide(v *visit) (*guideData, error) {
 		return nil, err
 	}
 	return &guideData{tenantData: &tenantData{T: desk.Tenant{ID: tenant}, Done: v.flash(tenantDone...), Wrong: wrongs{}}, Base: "/connect/" + url.PathEscape(secret),
-		Link: true, Expires: expires, actor: by}, nil
+		Link: true, Expires: expires, Now: c.config.Now(), actor: by}, nil
 }
 
 func (g guide) show(v *visit) error {

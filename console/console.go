@@ -21,6 +21,7 @@ type Directory interface {
 	EndSession(ctx context.Context, by directory.Actor, account, id directory.ID, why directory.EndReason) error
 	EndSessions(ctx context.Context, by directory.Actor, account, except directory.ID, why directory.EndReason) (int, error)
 	SessionNow() time.Time
+	KeepAnswer(ctx context.Context, holder directory.ID, request, fingerprint [32]byte, sealed string) error
 }
 
 // Sessions knows the sessions of browsers; an *auth.Sessions is one.
@@ -75,15 +76,17 @@ type Config struct {
 
 // Console serves the pages. It is safe for concurrent use.
 type Console struct {
-	config Config
-	pages  pages
-	guard  *http.CrossOriginProtection
-	lives  lives
+	config  Config
+	pages   pages
+	guard   *http.CrossOriginProtection
+	lives   lives
+	sending sending
 }
 
 // New returns a Console.
 func New(c Config) *Console {
-	return &Console{config: c, pages: parsePages(), guard: http.NewCrossOriginProtection(), lives: lives{done: make(chan struct{}), open: map[directory.ID]int{}}}
+	return &Console{config: c, pages: parsePages(), guard: http.NewCrossOriginProtection(), lives: lives{done: make(chan struct{}), open: map[directory.ID]int{}},
+		sending: sending{all: map[[32]byte]chan struct{}{}}}
 }
 
 // Access says who may see a page.
@@ -175,6 +178,8 @@ type visit struct {
 	lang      string
 	theme     string
 	principal *directory.Principal // who is signed in, on a page of SignedIn
+	alone     bool                 // there is a form at the path, and no page
+	status    int                  // of the page that answers; 0: none does
 }
 
 func (c *Console) visit(w http.ResponseWriter, r *http.Request) *visit {
@@ -196,6 +201,7 @@ func (c *Console) handler(rt route) http.Handler {
 	allow := strings.Join(allowed, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := c.visit(w, r)
+		v.alone = rt.get == nil
 		c.secure(v)
 		switch {
 		case r.Method == http.MethodPost && rt.post != nil:
@@ -203,7 +209,7 @@ func (c *Console) handler(rt route) http.Handler {
 				c.fail(v, err)
 				return
 			}
-			c.serve(v, rt, rt.post)
+			c.serve(v, rt, c.once(rt.post))
 		case rt.get != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead && !rt.effect):
 			if rt.effect {
 				if err := c.mayVisit(v); err != nil {
@@ -224,7 +230,7 @@ func (c *Console) serve(v *visit, rt route, do func(*visit) error) {
 	if rt.access != Anyone {
 		p, err := c.config.Sessions.Check(v.r, rt.quiet)
 		if err != nil {
-			c.turnAway(v, rt, err)
+			c.turnAway(v, err)
 			return
 		}
 		v.principal = p
@@ -252,7 +258,7 @@ func isStaff(p *directory.Principal) bool {
 
 // turnAway leads a browser without a session to where it gets one, or is told why it has none any more. Whoever sent a
 // form is told that it did nothing, and led back to the page of the form.
-func (c *Console) turnAway(v *visit, rt route, err error) {
+func (c *Console) turnAway(v *visit, err error) {
 	var ended *directory.SessionEnded
 	if !errors.As(err, &ended) {
 		c.fail(v, err)
@@ -265,8 +271,8 @@ func (c *Console) turnAway(v *visit, rt route, err error) {
 	}
 	query := url.Values{}
 	sent := v.r.Method == http.MethodPost
-	if rt.get != nil && v.r.URL.Path != "/" {
-		query.Set("next", v.r.URL.RequestURI())
+	if here := v.here(); here != "/" {
+		query.Set("next", here)
 	}
 	target := "/login"
 	if sent {

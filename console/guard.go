@@ -149,8 +149,11 @@ func (c *Console) fail(v *visit, err error) {
 		c.config.Log.Error("page failed", "request_id", c.config.RequestID(v.r), "error", err)
 	}
 	v.retryAfter(n.wait)
-	c.render(v, n.status, "notice", "notice."+n.key+".title", noticeData{Key: n.key, Wait: seconds(n.wait), Organization: n.organization,
-		RequestID: c.config.RequestID(v.r), Failed: n.status >= http.StatusInternalServerError})
+	data := noticeData{Key: n.key, Wait: seconds(n.wait), Organization: n.organization, RequestID: c.config.RequestID(v.r), Failed: n.status >= http.StatusInternalServerError}
+	if n.key == "made" { // what there is stands above the page that makes more
+		data.Back = strings.TrimSuffix(strings.TrimSuffix(v.here(), "/new"), "/add")
+	}
+	c.render(v, n.status, "notice", "notice."+n.key+".title", data)
 }
 
 // waitOf is how long somebody has to wait who tried too often; 0: not known.
@@ -177,7 +180,8 @@ type noticeData struct {
 	Wait         int // seconds; 0: not known
 	Organization string
 	RequestID    string
-	Failed       bool // by a fault of ours
+	Failed       bool   // by a fault of ours
+	Back         string // where what was made can be seen; empty: nothing was
 }
 
 // manager is the organization whose directory manages the account of who is signed in; empty: none, or it cannot be

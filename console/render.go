@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"html/template"
@@ -45,18 +46,20 @@ var parsePages = sync.OnceValue(func() pages {
 // functions are those that templates call.
 func functions(lang string) template.FuncMap {
 	return template.FuncMap{
-		"t":      func(key string, args ...any) (string, error) { return say(lang, key, args...) },
-		"asset":  func(file string) string { return "/static/" + assets[file].name },
-		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"clock":  func(t time.Time) string { return t.UTC().Format("15:04 UTC") },
-		"moment": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
-		"millis": func(t time.Time) int64 { return t.UnixMilli() },
-		"left":   func(d time.Duration) (string, error) { return left(lang, d) },
-		"field":  newField,
-		"number": func(n any) string { return number(lang, n) },
-		"dict":   dict,
-		"list":   func(all ...any) []any { return all },
-		"bars":   func(title string, all []bar) (chart, error) { return bars(lang, title, all) },
+		"t":       func(key string, args ...any) (string, error) { return say(lang, key, args...) },
+		"asset":   func(file string) string { return "/static/" + assets[file].name },
+		"stamp":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"clock":   func(t time.Time) string { return t.UTC().Format("15:04 UTC") },
+		"moment":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
+		"millis":  func(t time.Time) int64 { return t.UnixMilli() },
+		"left":    func(d time.Duration) (string, error) { return left(lang, d) },
+		"field":   newField,
+		"number":  func(n any) string { return number(lang, n) },
+		"decimal": func(text string) string { return decimal(lang, text) },
+		"random":  rand.Text,
+		"dict":    dict,
+		"list":    func(all ...any) []any { return all },
+		"bars":    func(title string, all []bar) (chart, error) { return bars(lang, title, all) },
 	}
 }
 
@@ -104,8 +107,9 @@ type sessionState struct {
 
 // render answers with a page. titleKey is the text of its title, or of its error.
 func (c *Console) render(v *visit, status int, name, titleKey string, data any) {
+	v.status = status
 	title, err := say(v.lang, titleKey)
-	p := page{Lang: v.lang, Theme: v.theme, Languages: languages, Themes: themes, Title: title, Path: v.r.URL.Path, Here: here(v.r), Data: data,
+	p := page{Lang: v.lang, Theme: v.theme, Languages: languages, Themes: themes, Title: title, Path: v.r.URL.Path, Here: v.here(), Data: data,
 		InAccount: strings.HasPrefix(v.r.URL.Path, "/account")}
 	if who := v.principal; who != nil {
 		remaining := who.Session.Expires.Sub(who.Now)
@@ -130,12 +134,15 @@ func (c *Console) render(v *visit, status int, name, titleKey string, data any) 
 
 // here is the page that a browser shows, as far as it can be asked for again: the answer of a directory cannot,
 // and what a form did has its page at the same path or above it.
-func here(r *http.Request) string {
+func (v *visit) here() string {
+	r := v.r
 	switch {
 	case r.URL.Path == "/auth/callback", r.URL.Path == "/logout", r.URL.Path == "/preferences":
 		return "/login"
 	case strings.HasPrefix(r.URL.Path, "/login/environment/"):
 		return "/login"
+	case r.Method == http.MethodPost && v.alone:
+		return auth.SafeNext(r.URL.Path[:strings.LastIndexByte(r.URL.Path, '/')])
 	case r.Method == http.MethodPost:
 		return auth.SafeNext(r.URL.Path)
 	}

@@ -180,6 +180,14 @@ func number(lang string, n any) string {
 	return text
 }
 
+// decimal writes a measure as the language has it: "3.2 s" with a comma.
+func decimal(lang, text string) string {
+	if lang == "nl" {
+		return strings.Replace(text, ".", ",", 1)
+	}
+	return text
+}
+
 // dict makes a map in a template, to hand several values to a part.
 func dict(pairs ...any) (map[string]any, error) {
 	m := map[string]any{}

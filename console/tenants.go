@@ -77,7 +77,8 @@ type tenantData struct {
 	Wrong    wrongs
 	Operator bool
 	Form     url.Values // what was typed
-	Page     any        // of the page itself
+	Clients  []desk.Client
+	Page     any // of the page itself
 }
 
 // Up is the way back to the list.
@@ -156,6 +157,19 @@ func (c *Console) tenant(v *visit) error {
 	if err != nil {
 		return err
 	}
+	return c.showTenant(v, d)
+}
+
+func (c *Console) showTenant(v *visit, d *tenantData) error {
+	list, err := c.config.Desk.Clients(v.r.Context(), c.by(v), d.T.ID)
+	if err != nil {
+		return err
+	}
+	for _, x := range list.Items {
+		if x.Revoked == nil {
+			d.Clients = append(d.Clients, x)
+		}
+	}
 	c.render(v, http.StatusOK, "tenant", "tenants.tab.overview", d)
 	return nil
 }
@@ -171,8 +185,7 @@ func (c *Console) tenantTest(v *visit) error {
 		return err
 	}
 	d.Page = &result
-	c.render(v, http.StatusOK, "tenant", "tenants.tab.overview", d)
-	return nil
+	return c.showTenant(v, d)
 }
 
 type tenantNewData struct {

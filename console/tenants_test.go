@@ -202,6 +202,44 @@ func TestClientsTellWhenTheyWereUsedLast(t *testing.T) {
 	}
 }
 
+// TestOverviewTellsWhenClientsEnd sees that a tenant shows of each client when its secret ends, and warns.
+func TestOverviewTellsWhenClientsEnd(t *testing.T) {
+	t.Parallel()
+	w := apptest.New(t, nil)
+	partner, at := w.SignIn(w.Fjord.Partner), "/tenants/"+w.Fjord.Tenant.ID.String()
+	of := func(id string) string {
+		_, row, _ := strings.Cut(partner.Get(at).Body, "<code>"+id+"</code>")
+		row, _, _ = strings.Cut(row, "</dd>")
+		return row
+	}
+	ends := func(d time.Duration) string {
+		return "Ends <time datetime=\"" + w.Now().Add(d).UTC().Format("2006-01-02")
+	}
+	const day = 24 * time.Hour
+	want(t, partner.Post(at+"/clients", "clientId", "soon", "kind", "secret", "days", "20"), http.StatusCreated)
+	want(t, partner.Post(at+"/clients", "clientId", "later", "kind", "secret", "days", "90"), http.StatusCreated)
+	if row := of("soon"); !strings.Contains(row, ends(20*day)) || !strings.Contains(row, "Ends soon") {
+		t.Errorf("not warned: %s", row)
+	}
+	if row := of("later"); !strings.Contains(row, ends(90*day)) || strings.Contains(row, "Ends soon") {
+		t.Errorf("warned: %s", row)
+	}
+	want(t, partner.Post(at+"/clients/rotate", "client", "soon", "days", "180", "overlapHours", "24"), http.StatusCreated)
+	if row := of("soon"); !strings.Contains(row, ends(180*day)) || strings.Contains(row, "Ends soon") {
+		t.Errorf("the new secret goes on: %s", row)
+	}
+	want(t, partner.Post(at+"/clients/revoke", "client", "later"), http.StatusSeeOther)
+	want(t, partner.Post(at+"/tokens/revoke", "token", tokenForm(w).Get("token")), http.StatusSeeOther)
+	for _, path := range []string{at, "/tenants"} {
+		if got := partner.Get(path).Body; strings.Contains(got, "<code>later</code>") || strings.Contains(got, "No Secret Token") {
+			t.Errorf("%s: push comes by a client\n%s", path, got)
+		}
+	}
+	want(t, partner.Post(at+"/clients/revoke", "client", "soon"), http.StatusSeeOther)
+	want(t, partner.Get(at), http.StatusOK, "No Secret Token")
+	want(t, partner.Get("/tenants"), http.StatusOK, "No Secret Token")
+}
+
 // wantPush asks as the directory of a tenant does.
 func wantPush(t *testing.T, w *apptest.World, tenant, token string, status int) {
 	t.Helper()

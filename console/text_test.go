@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bizzstream/bizzscim/auth"
+	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
 )
 
@@ -267,6 +268,38 @@ func TestLeft(t *testing.T) {
 	} {
 		if got, err := left("nl", d); got != want || err != nil {
 			t.Errorf("%s: %q, %v, want %q", d, got, err, want)
+		}
+	}
+}
+
+// TestMeasuresAreInTheLanguage sees that a page writes no point where its language has a comma.
+func TestMeasuresAreInTheLanguage(t *testing.T) {
+	t.Parallel()
+	ended := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	run := desk.Run{State: directory.RunRunning, Stage: directory.StageApply, Trigger: directory.TriggerManual, Rate: 12.5, Started: ended.Add(-2500 * time.Millisecond)}
+	over := run
+	over.State, over.Ended = directory.RunComplete, &ended
+	overData, overRow := newRunData(over), newRunRow(over)
+	for _, c := range []struct {
+		page, part string
+		data       any
+		says       []string
+	}{
+		{"run", "run-progress", newRunData(run), []string{"12,5 per seconde"}},
+		{"run", "run-about", overData, []string{"2,5 s"}},
+		{"runs", "content", page{Data: runsData{Runs: []*runRow{&overRow}}}, []string{"2,5 s"}},
+		{"report", "reporttotal", totalRow{MedianText: "3.2 s", SlowestText: "4.5 s"}, []string{"3,2 s", "4,5 s"}},
+		{"health", "content", page{Data: healthData{Store: "1.5 GiB", Free: "2.5 GiB", Size: "3.5 GiB", DiskKnown: true, PerCommit: "1.4",
+			Health: desk.Health{Checks: []desk.HealthCheck{{Name: "disk", Level: desk.Good}}}}}, []string{"1,5 GiB", "2,5 GiB", "3,5 GiB", "1,4 wijzigingen"}},
+	} {
+		var b bytes.Buffer
+		if err := parsePages()["nl"][c.page].ExecuteTemplate(&b, c.part, c.data); err != nil {
+			t.Error(err)
+		}
+		for _, text := range c.says {
+			if !strings.Contains(b.String(), text) {
+				t.Errorf("%s does not say %q\n%s", c.page, text, b.String())
+			}
 		}
 	}
 }

@@ -28,6 +28,7 @@ type Tenant struct {
 	LiveTokens     int               `json:"liveTokens" doc:"Secret Tokens that work"`
 	TokenExpires   *time.Time        `json:"tokenExpires,omitempty" doc:"When the Secret Token ends that push uses: of the live ones that which was used last, before that the one that lasts longest"`
 	TokenState     string            `json:"tokenState" enum:"none,live,expiring" doc:"Of that Secret Token; none: no token is live"`
+	LiveClients    int               `json:"liveClients" doc:"OAuth clients that work"`
 	LastPush       *time.Time        `json:"lastPush,omitempty" doc:"When the directory last asked for something, to the minute"`
 	Users          int64             `json:"users" doc:"Users that the directory has provisioned"`
 	Groups         int64             `json:"groups"`
@@ -159,6 +160,15 @@ func (d *Desk) tenant(sn *directory.Snapshot, by directory.Actor, t *directory.T
 	out.TokenState = "none"
 	if x := inUse(tokens, now); x != nil && x.Live(now) { // as the cards of environments warn
 		out.TokenExpires, out.TokenState = orNil(x.Expires), d.stateOf(x.Expires, time.Time{})
+	}
+	clients, err := sn.Clients(t.ID)
+	if err != nil {
+		return out, err
+	}
+	for _, c := range clients {
+		if d.client(c).State == stateLive {
+			out.LiveClients++
+		}
 	}
 	seen, err := sn.PushSeen(t.ID)
 	if err != nil {

@@ -207,6 +207,16 @@ type Client struct {
 	LastUsedFrom   string         `json:"lastUsedFrom,omitempty" doc:"The address that used it last"`
 }
 
+// Last is the secret that works longest; nil: none does.
+func (c *Client) Last() (last *ClientSecret) {
+	for i := range c.Secrets {
+		if last == nil || c.Secrets[i].Expires.After(last.Expires) {
+			last = &c.Secrets[i]
+		}
+	}
+	return last
+}
+
 // ClientSecret is one secret of a Client.
 type ClientSecret struct {
 	Hint    string    `json:"hint" doc:"Its last four characters"`

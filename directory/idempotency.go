@@ -7,7 +7,8 @@ import (
 )
 
 // Answers to requests that a program may send again by an idempotency key: it gets the first answer, and nothing is
-// done twice. An answer is sealed before it comes here: it may hold a secret that is shown once.
+// done twice. An answer is sealed before it comes here: it may hold a secret that is shown once. Of a form of the console
+// nothing but that it was done is kept: its token is the session.
 
 // Answer is what a request was answered with.
 type Answer struct {

@@ -215,22 +215,66 @@ journey('a period is in the time of the viewer', async (browser, world) => {
 
 journey('the longest names stay within the page', async (browser, world) => {
   const page = await as(browser, world, world.operator, { viewport: { width: 360, height: 780 } });
-  const word = 'Rindfleischetikettierungs' + 'überwachungsaufgabenübertragungsgesetz'.repeat(5);
+  const word = 'Rindfleischetikettierungs' + 'überwachungsaufgabenübertragungsgesetz'.repeat(5), name = word.slice(0, 200);
   await page.goto(world.base + '/organizations/new');
-  await page.getByLabel('Name').fill(word.slice(0, 200));
+  await page.getByLabel('Name').fill(name);
   await page.getByRole('button', { name: 'Create organization' }).click();
   await page.getByRole('textbox', { name: 'Name' }).fill(word.slice(0, 199) + ' شركة الملاحة');
   await page.getByRole('button', { name: 'Create environment' }).click();
   await page.getByText('The environment is created').waitFor();
-  const fits = async (width) => assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `${page.url()} is wider than ${width}`);
-  const here = new URL(page.url()).pathname;
-  for (const path of [here, '/environments', '/tenants/new', '/webhooks/new', '/api-tokens/new', '/audit', `/settings/people/${world.partnerAccount}`]) {
+  const id = page.url().match(/environments\/([0-9a-f-]{36})/)[1], environment = `/environments/${id}`, tenant = `/tenants/${world.tenant}`;
+  const paths = [environment, environment + '/integration', environment + '/administrators', '/environments', '/environments/new', '/tenants', '/tenants/new', tenant, tenant + '/guide', tenant + '/tokens',
+    tenant + '/clients', tenant + '/applications', tenant + '/settings', '/users', '/groups', '/runs', '/log', '/report', '/webhooks', '/webhooks/new', '/api-tokens', '/api-tokens/new', '/audit', '/settings', '/settings/people',
+    `/settings/people/${world.partnerAccount}`, '/search?q=' + encodeURIComponent(word.slice(0, 20)), '/'];
+
+  // Everything else that has a name gets one of that length.
+  await page.goto(world.base + '/users/add');
+  await page.locator('#environment').selectOption(id);
+  await page.locator('#email').fill('rind@' + 'fleisch.'.repeat(20) + 'example');
+  await page.locator('#name').fill(name);
+  await page.getByRole('button', { name: 'Add a user' }).click();
+  const user = await page.locator('main .flash a').getAttribute('href');
+  await page.goto(world.base + '/webhooks/new');
+  await page.locator('#name').fill(name);
+  await page.locator('#format-set-poll').check();
+  await page.getByRole('button', { name: 'Create webhook' }).click();
+  await page.waitForURL('**/webhooks/*done=*');
+  const webhook = new URL(page.url()).pathname;
+  await page.goto(world.base + '/api-tokens/new');
+  await page.locator('#name').fill(name);
+  await page.locator('#role-operator').check();
+  await page.getByLabel('Read: Users, accesses and groups').check();
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await page.locator('#secret').waitFor();
+  await page.goto(world.base + tenant + '/clients');
+  await page.getByLabel('Client ID').fill('rindfleisch-'.repeat(10) + 'etikett');
+  await page.getByRole('button', { name: 'Create client' }).click();
+  await page.locator('#client-secret').waitFor();
+  await page.goto(world.base + tenant + '/tokens');
+  await page.getByLabel('Name').fill(name);
+  await page.getByRole('button', { name: 'Create Secret Token' }).click();
+  const token = await page.locator('#secret-token').textContent();
+  const group = await page.evaluate(async ({ token, name }) => {
+    const answer = await fetch('/scim/fjord/v2/Groups', { method: 'POST', headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/scim+json' },
+      body: JSON.stringify({ schemas: ['urn:ietf:params:scim:schemas:core:2.0:Group'], displayName: name, externalId: 'c0ffee00-0000-4000-8000-00000000abcd' }) });
+    return (await answer.json()).id;
+  }, { token, name });
+  paths.push(user, `${user}/access/${id}`, webhook, webhook + '/edit', `/groups/${world.tenant}/${group}`);
+
+  const wide = [];
+  for (const locale of ['en-GB', 'nl-NL']) {
+    const reader = await as(browser, world, world.operator, { locale });
     for (const width of [360, 1280]) {
-      await page.setViewportSize({ width, height: 780 });
-      await page.goto(world.base + path);
-      await fits(width);
+      await reader.setViewportSize({ width, height: 780 });
+      for (const path of paths) {
+        const answer = await reader.goto(world.base + path);
+        assert.equal(answer.status(), 200, path);
+        if (await reader.evaluate(() => document.documentElement.scrollWidth) > width) wide.push(`${path} at ${width} in ${locale}`);
+      }
     }
+    clean(reader);
   }
+  assert.deepEqual(wide, []);
   clean(page);
 });
 
@@ -303,4 +347,194 @@ journey('what is wrong is in sight', async (browser, world) => {
   await seen(admin, '#run-percent[aria-invalid="true"]');
   await accessible(admin);
   clean(admin);
+});
+
+journey('what changes by itself leaves people where they are', async (browser, world) => {
+  const page = await as(browser, world, world.operator);
+  await page.addInitScript(() => document.addEventListener('DOMContentLoaded', () => {
+    window.written = 0;
+    new MutationObserver(() => { window.written++; }).observe(document.querySelector('[data-live]'), { childList: true });
+  }));
+  await page.goto(world.base + '/log?live=on');
+  const lines = page.locator('[data-live] tbody tr');
+  const before = await lines.count(), link = page.locator('[data-live] tbody a').nth(1);
+  const href = await link.getAttribute('href');
+  await link.focus();
+  await outside(world, '/leave', { upn: 'ana@fjord.example' });
+  await page.waitForFunction((n) => document.querySelectorAll('[data-live] tbody tr').length > n, before);
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), href, 'the focus stays at the line');
+  assert.notEqual(await page.locator('[data-live] tbody a').nth(1).getAttribute('href'), href); // which is another row by now
+  assert.equal(await page.evaluate(() => window.written), 1, 'what the page says already is not written again');
+  clean(page);
+
+  // Fields, a list that is open, and what is gone: the answers of the server are made up.
+  const form = (action) => `<form method="post" action="${action}"><input name="text" aria-label="Text"><select name="choice" aria-label="Choice"><option value="1">1</option><option value="2">2</option></select></form>`;
+  const answers = [
+    form('/keep') + '<details><summary>More</summary><p>of it</p></details>',
+    '<p>two</p>' + form('/other') + form('/keep') + '<details><summary>More</summary><p>of it</p></details>',
+    '<p>three</p>' + form('/other'),
+  ];
+  const at = { now: 0 };
+  const own = await as(browser, world, world.administrator);
+  await own.route('**/log/live*', (route) => route.fulfill({ contentType: 'text/event-stream', body: `retry: 100\nevent: html\ndata: ${answers[at.now]}\n\n` }));
+  await own.goto(world.base + '/log?live=on');
+  const kept = own.locator('form[action="/keep"]');
+  await kept.getByLabel('Choice').selectOption('2');
+  await kept.getByLabel('Text').fill('what I type');
+  await own.getByText('More', { exact: true }).click();
+  await kept.getByLabel('Text').evaluate((field) => { field.focus(); field.setSelectionRange(5, 6, 'backward'); });
+  at.now = 1;
+  await own.getByText('two', { exact: true }).waitFor();
+  const is = () => own.evaluate(() => {
+    const { form, value, selectionStart, selectionEnd, selectionDirection } = document.activeElement;
+    return [form.getAttribute('action'), value, selectionStart, selectionEnd, selectionDirection, form.elements.choice.value, document.querySelector('[data-live] details').open];
+  });
+  assert.deepEqual(await is(), ['/keep', 'what I type', 5, 6, 'backward', '2', true]);
+  assert.equal(await own.locator('form[action="/other"] input').inputValue(), '');
+  at.now = 2;
+  await own.getByText('three', { exact: true }).waitFor();
+  assert.ok(await own.evaluate(() => document.activeElement.matches('[data-live]')), 'who was at what is gone stays in its place');
+});
+
+journey('what was made is not made again', async (browser, world) => {
+  const page = await as(browser, world, world.partner);
+  const fill = async (page, name) => {
+    await page.goto(world.base + '/api-tokens/new');
+    await page.getByLabel('Name').fill(name);
+    await page.getByLabel('Fjord Logistics').check();
+    await page.getByLabel('Read: Users, accesses and groups').check();
+  };
+  await fill(page, 'Reloaded');
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await page.locator('#secret').waitFor();
+  await page.reload();
+  await heading(page, 'This was made already');
+  await accessible(page);
+  await page.getByRole('link', { name: 'Show what there is' }).click();
+  await heading(page, 'API tokens');
+  assert.equal(await page.getByRole('link', { name: 'Reloaded' }).count(), 1);
+  clean(page);
+
+  // A browser without scripts sends the form at each click, and leaves the first answer for the second.
+  const plain = await as(browser, world, world.partner, { javaScriptEnabled: false });
+  await fill(plain, 'Clicked twice');
+  const answers = [];
+  await plain.route('**/api-tokens', async (route) => {
+    if (route.request().method() !== 'POST') return route.continue();
+    const answer = await route.fetch({ headers: { ...await route.request().allHeaders(), origin: world.base } });
+    answers.push(answer.status());
+    if (answers.length > 1) return route.fulfill({ response: answer }); // the first one does not come in time
+  });
+  const create = plain.getByRole('button', { name: 'Create token' });
+  await create.scrollIntoViewIfNeeded();
+  const { x, y } = await create.boundingBox();
+  await plain.mouse.click(x + 5, y + 5);
+  while (answers.length === 0) await new Promise((done) => setTimeout(done, 20));
+  await plain.mouse.click(x + 5, y + 5);
+  await heading(plain, 'This was made already');
+  assert.deepEqual(answers, [201, 409]);
+  await plain.goto(world.base + '/api-tokens');
+  assert.equal(await plain.getByRole('link', { name: 'Clicked twice' }).count(), 1);
+});
+
+journey('a setup link that has ended says so', async (browser, world) => {
+  const partner = await as(browser, world, world.partner);
+  await partner.goto(`${world.base}/tenants/${world.tenant}/guide`);
+  await partner.getByRole('button', { name: 'Create setup link' }).click();
+  const link = (await partner.locator('#setup-link').textContent()).trim();
+  const [page, copying] = [await open(browser), await open(browser)];
+  await page.goto(link);
+  await page.getByText('Waiting for Test Connection').first().waitFor();
+  await copying.goto(link);
+  await copying.getByText('Rotate it').first().click();
+  await copying.getByRole('button', { name: /rotate/i }).first().click();
+  const secret = await copying.locator('#secret-token').textContent();
+  await partner.goto(`${world.base}/tenants/${world.tenant}/guide`);
+  await partner.locator('summary', { hasText: 'Revoke link' }).click();
+  await partner.getByRole('button', { name: 'Revoke link' }).click();
+  await heading(page, 'This link does not work'); // by itself
+  await copying.getByText('This link has ended').first().waitFor(); // what is shown once stays to be copied
+  assert.equal(await copying.locator('#secret-token').textContent(), secret);
+  assert.equal(await copying.getByText('This link ends in').count(), 0);
+  await accessible(copying);
+  for (const each of [page, copying, partner]) clean(each);
+});
+
+journey('a clock that is wrong misleads nobody', async (browser, world) => {
+  for (const wrong of [3_600_000, -3_600_000]) {
+    const page = await as(browser, world, world.operator);
+    await page.addInitScript((wrong) => {
+      const right = Date.now;
+      Date.now = () => right() + wrong;
+    }, wrong);
+    await page.goto(world.base + '/settings');
+    const started = page.locator('time[data-local="ago"]').first();
+    await page.waitForFunction(() => document.querySelector('time[data-local="ago"]').textContent !== document.querySelector('time[data-local="ago"]').title);
+    assert.match(await started.textContent(), /^(this minute|[12]?\d minutes? ago)$/);
+    await page.goto(`${world.base}/tenants/${world.tenant}/guide`);
+    await page.getByLabel('It works for').selectOption('1');
+    await page.getByRole('button', { name: /Create setup link|Make a new link/ }).click();
+    const link = (await page.locator('#setup-link').textContent()).trim();
+    await page.goto(link); // whoever has no session is not told a time by it
+    assert.match(await page.locator('time[data-local="countdown"]').textContent(), /^(1:00:00|59:\d\d)$/);
+    clean(page);
+  }
+});
+
+journey('what was typed when the session ended is there again', async (browser, world) => {
+  const page = await as(browser, world, world.partner);
+  const back = (session) => page.context().addCookies([{ name: '__Host-session', value: session, url: world.base, secure: true, httpOnly: true, sameSite: 'Lax' }]);
+  const fill = async () => {
+    await page.getByLabel('Name').fill('Portal of the customer');
+    await page.getByLabel('Fjord Logistics').check();
+    await page.getByLabel('Read: Users, accesses and groups').check();
+    await page.getByLabel('Ends after how many days').fill('17');
+  };
+  const offer = page.getByText('What you had typed here was not saved');
+  const form = async () => [await page.getByLabel('Name').inputValue(), await page.getByLabel('Fjord Logistics').isChecked(), await page.getByLabel('Read: Users, accesses and groups').isChecked(),
+    await page.getByLabel('Read: Runs, Sync and Preview').isChecked(), await page.getByLabel('Ends after how many days').inputValue()];
+  const typed = ['Portal of the customer', true, true, false, '17'];
+
+  // It ends while the page is open.
+  await page.goto(world.base + '/api-tokens/new');
+  assert.equal(await offer.isVisible(), false);
+  await fill();
+  await outside(world, '/out', { who: 'partner' });
+  await page.waitForURL('**/signed-out?*');
+  assert.equal(new URL(page.url()).searchParams.get('next'), '/api-tokens/new');
+  await back((await outside(world, '/in', { who: 'other' })).session); // somebody else is offered nothing
+  await page.goto(world.base + '/api-tokens/new');
+  await heading(page, 'New API token');
+  assert.equal(await offer.isVisible(), false);
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+
+  // It is sent when the session has ended.
+  await back((await outside(world, '/in', { who: 'partner' })).session);
+  await page.route('**/auth/events', () => {}); // the page does not hear of the end
+  await page.route('**/auth/session', (route) => route.abort());
+  await page.goto(world.base + '/api-tokens/new');
+  await fill();
+  await outside(world, '/out', { who: 'partner' });
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await page.getByText('What you sent just now was not saved').waitFor();
+  await back((await outside(world, '/in', { who: 'partner' })).session);
+  await page.goto(world.base + '/api-tokens/new');
+  await offer.waitFor();
+  await accessible(page);
+  await page.getByRole('button', { name: 'Fill it in again' }).click();
+  assert.deepEqual(await form(), typed);
+  await page.getByRole('button', { name: 'Create token' }).click();
+  await page.locator('#secret').waitFor();
+  await page.goto(world.base + '/api-tokens/new');
+  assert.equal(await offer.isVisible(), false, 'what was done is not offered again');
+
+  // A secret is not kept.
+  await page.goto(`${world.base}/tenants/${world.tenant}/credentials`);
+  await page.getByText('Replace').first().click();
+  await page.getByLabel('Secret value').first().fill('fjW8Q~a.secret.that.nobody.sees.again');
+  await outside(world, '/out', { who: 'partner' });
+  await page.getByRole('button', { name: 'Save' }).first().click();
+  await page.getByText('What you sent just now was not saved').waitFor();
+  assert.ok(!(await page.evaluate(() => JSON.stringify(sessionStorage))).includes('nobody.sees'));
+  clean(page);
 });

@@ -29,6 +29,11 @@ var journeys = []string{
 	"a form is sent once, and a text that cannot be copied is selected",
 	"a page that is not kept up to date says so",
 	"what is wrong is in sight",
+	"what changes by itself leaves people where they are",
+	"what was made is not made again",
+	"a setup link that has ended says so",
+	"a clock that is wrong misleads nobody",
+	"what was typed when the session ended is there again",
 }
 
 func TestJourneys(t *testing.T) {
@@ -66,7 +71,7 @@ func TestJourneys(t *testing.T) {
 
 // newOutside serves what happens outside of the browser: POST /push {base, token} lets a simulated Entra provision twelve
 // people and a group; POST /staff {people} makes the directory's group Sales hold that many people; POST /leave
-// {upn} takes somebody out of it by push.
+// {upn} takes somebody out of it by push; POST /out {who} ends the sessions of partner or other, and POST /in {who} begins one.
 func newOutside(t *testing.T, w *apptest.World) *httptest.Server {
 	mux := http.NewServeMux()
 	handle := func(path string, do func(in map[string]any) (any, error)) {
@@ -92,6 +97,13 @@ func newOutside(t *testing.T, w *apptest.World) *httptest.Server {
 		return nil, staff(w, int(n))
 	})
 	handle("/leave", func(in map[string]any) (any, error) { return nil, leave(w, fmt.Sprint(in["upn"])) })
+	people := map[string]*directory.Account{"partner": w.Fjord.Partner, "other": w.Nordwind.Partner}
+	handle("/out", func(in map[string]any) (any, error) {
+		return w.Service.EndSessions(t.Context(), apptest.Operator, people[fmt.Sprint(in["who"])].ID, directory.ID{}, directory.EndedRevoked)
+	})
+	handle("/in", func(in map[string]any) (any, error) {
+		return map[string]string{"session": w.SignIn(people[fmt.Sprint(in["who"])]).Session()}, nil
+	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s

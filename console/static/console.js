@@ -8,14 +8,18 @@ const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 const days = new Intl.NumberFormat(locale, { style: "unit", unit: "day", unitDisplay: "long" });
 const spans = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]];
 
+// now is the server's time: the clock of the viewer may be wrong.
+const offset = Number(document.querySelector("[data-now]").dataset.now) - Date.now();
+const now = () => Date.now() + offset;
+
 function ago(at) {
-  const away = at - Date.now();
+  const away = at - now();
   for (const [unit, ms] of spans) if (Math.abs(away) >= ms) return relative.format(Math.trunc(away / ms), unit);
   return relative.format(0, "minute");
 }
 
 function countdown(at) {
-  const s = Math.max(0, Math.ceil((at - Date.now()) / 1000));
+  const s = Math.max(0, Math.ceil((at - now()) / 1000));
   const two = (n) => String(n).padStart(2, "0");
   return s >= 86_400 ? days.format(Math.ceil(s / 86_400)) : s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${two(Math.floor(s / 60))}:${two(s % 60)}`;
 }
@@ -64,6 +68,89 @@ said.className = "unseen";
 said.setAttribute("role", "status");
 document.getElementById("main").append(said);
 
+// bare is what a region says, as one parser has it: the times that are written for the viewer are left out.
+function bare(html) {
+  const box = document.createElement("template");
+  box.innerHTML = html;
+  for (const time of box.content.querySelectorAll("time")) time.textContent = "";
+  return box.innerHTML;
+}
+
+// known tells an element of a region from the others, so that the one in its stead is found.
+function known(element) {
+  if (element.id) return element.id;
+  if (element.matches("summary")) return `${known(element.parentElement)} summary`;
+  const { form } = element, hidden = form ? [...form.querySelectorAll('input[type="hidden"]')].map((field) => field.value) : [];
+  const of = ["href", "aria-label", "name", element.matches("button, [type=radio], [type=checkbox]") ? "value" : "type"].map((name) => element.getAttribute(name));
+  return [element.nodeName, ...of, form?.getAttribute("action"), ...hidden].join("\n");
+}
+
+// changed reports whether somebody has typed or chosen something in a field.
+function changed(field) {
+  if (field.options) return [...field.options].some((option) => option.selected !== option.defaultSelected);
+  return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+}
+
+const shown = new WeakMap(); // what each region says
+
+// put shows what the server says of a region, unless it says that already. Where somebody is stays: the focus, what they have
+// opened, typed or chosen, how far a table is scrolled.
+function put(region, html) {
+  const says = bare(html);
+  if (shown.get(region) !== says) {
+    shown.set(region, says);
+    const alike = (name) => [...region.querySelectorAll("*")].filter((element) => known(element) === name);
+    const successor = (element) => {
+      const name = known(element), nth = alike(name).indexOf(element);
+      return () => alike(name)[nth];
+    };
+    const kept = [];
+    const keep = (element, how) => {
+      const find = successor(element);
+      kept.push(() => { const next = find(); if (next) how(next); });
+    };
+    for (const details of region.querySelectorAll("details[open]")) keep(details, (next) => { next.open = true; });
+    for (const table of region.querySelectorAll(".scroll")) {
+      const { scrollLeft, scrollTop } = table;
+      if (scrollLeft || scrollTop) keep(table, (next) => next.scrollTo(scrollLeft, scrollTop));
+    }
+    for (const field of region.querySelectorAll("input, select, textarea")) {
+      const { value, checked } = field;
+      if (changed(field)) keep(field, (next) => Object.assign(next, { value }, checked === undefined ? {} : { checked }));
+    }
+    const focus = document.activeElement;
+    if (focus !== region && region.contains(focus)) {
+      const { selectionStart: start, selectionEnd: end, selectionDirection: way } = focus;
+      const find = successor(focus);
+      kept.push(() => {
+        const next = find();
+        if (!next) region.tabIndex = -1; // what had the focus is gone: its place is not
+        (next ?? region).focus({ preventScroll: true });
+        if (next && typeof start === "number") next.setSelectionRange(start, end, way);
+      });
+    }
+    region.innerHTML = html;
+    for (const back of kept) back();
+    times(region);
+    copies(region);
+  }
+}
+
+// speak tells those who hear the page what a region says.
+function speak(region) {
+  const say = document.getElementById(region.dataset.say);
+  const text = region.querySelector("[data-spoken]")?.textContent.trim();
+  if (!say || !text || say.textContent === text) return false;
+  say.textContent = text;
+  return true;
+}
+
+// leave goes to the page as it is by now, which says why it shows no more of what it did. A page that answers a form is not
+// loaded anew: that would send the form again.
+function leave() {
+  location.replace(document.querySelector('form[action="/preferences"] [name="next"]').value);
+}
+
 // live shows what the server says of a region, until nothing more will come: then the page is loaded anew. When nothing has
 // been heard for a while the page says so, and goes on trying.
 function live(region) {
@@ -91,44 +178,36 @@ function live(region) {
       silent = 0;
       retry = 2_000;
       tell("");
-      const open = new Set([...region.querySelectorAll("details[open][id]")].map((d) => d.id));
-      region.innerHTML = event.data;
-      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-      times(region);
-      copies(region);
-      const say = document.getElementById(region.dataset.say);
-      const text = region.querySelector("[data-spoken]")?.textContent.trim();
-      if (say && text && Date.now() - spoken >= 5_000 && say.textContent !== text) {
-        spoken = Date.now();
-        say.textContent = text;
-      }
+      put(region, event.data);
+      if (Date.now() - spoken >= 5_000 && speak(region)) spoken = Date.now();
     });
     source.addEventListener("over", () => {
       source.close();
-      if (region.dataset.over !== "stay") location.reload();
+      if (region.dataset.over !== "stay") leave();
     });
-    source.addEventListener("gone", () => { // the page itself says why
+    source.addEventListener("gone", () => {
       source.close();
-      location.reload();
+      leave();
     });
   }
 }
 
-// poll asks for a region every few seconds, where no session could keep a stream open.
+// poll asks for a region every few seconds, where no session could keep a stream open, until who looks may see it no more. What
+// is shown once on the page is left to be copied.
 function poll(region) {
   const ask = async () => {
     const answer = await fetch(region.dataset.poll, { headers: { Accept: "text/html" } }).catch(() => null);
-    if (answer && !answer.ok && answer.status < 500 && answer.status !== 429) return;
+    if (answer && !answer.ok && answer.status < 500 && answer.status !== 429) {
+      if (!document.querySelector(".once")) return leave();
+      const ended = Object.assign(document.createElement("p"), { className: "flash warn", textContent: region.dataset.ended });
+      ended.dataset.spoken = "";
+      document.querySelector(".note[data-now]").remove(); // until when the link works
+      put(region, ended.outerHTML);
+      return speak(region);
+    }
     if (answer?.ok) {
-      const html = await answer.text();
-      if (html !== region.dataset.last) {
-        region.dataset.last = html;
-        region.innerHTML = html;
-        times(region);
-        const say = document.getElementById(region.dataset.say);
-        const text = region.querySelector("[data-spoken]")?.textContent.trim();
-        if (say && text && say.textContent !== text) say.textContent = text;
-      }
+      put(region, await answer.text());
+      speak(region);
     }
     setTimeout(ask, 4_000);
   };
@@ -173,13 +252,14 @@ function moments() {
   });
 }
 
+const regions = document.querySelectorAll("[data-live], [data-poll]");
+for (const region of regions) shown.set(region, bare(region.innerHTML));
 times();
 plots();
 moments();
 copies();
 setInterval(times, 1_000);
-for (const region of document.querySelectorAll("[data-live]")) live(region);
-for (const region of document.querySelectorAll("[data-poll]")) poll(region);
+for (const region of regions) (region.dataset.live ? live : poll)(region);
 for (const select of document.querySelectorAll("select[data-submit]")) select.addEventListener("change", () => select.form.requestSubmit());
 
 // On a narrow screen, tabs and navigation scroll sideways: where one is, is in sight.

@@ -2,6 +2,7 @@
 // copied, and a page leaves by itself when its session ends.
 
 const page = document.body.dataset;
+const here = document.querySelector('form[action="/preferences"] [name="next"]').value; // this page, as it can be asked for again
 const lang = document.documentElement.lang;
 // The page's language, in the way of the country that the browser is set to; English elsewhere counts to 24 hours.
 const locale = navigator.languages.find((l) => l.split("-")[0] === lang) ?? (lang === "en" ? "en-GB" : lang);
@@ -43,7 +44,60 @@ document.addEventListener("submit", (event) => {
 // The address of a page that answers a directory holds a code that is spent: reloading it helps nobody.
 if (location.pathname === "/auth/callback") history.replaceState(null, "", "/login");
 
+// A page that the browser kept and shows again is not the one that was sent: what its forms make is another thing.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) for (const field of document.querySelectorAll('input[name="once"]')) field.value = crypto.randomUUID();
+});
+
+// What somebody types into a form stays in this tab when their session ends before it is saved, and is offered to them, and to nobody
+// else, when they are back at that form. A form with a password or another secret is left out.
+const typed = {
+  keep(form, lost) {
+    if (form.getAttribute("method") !== "post" || form.querySelector('[type="password"], [autocomplete="one-time-code"]')) return;
+    const fields = new FormData(form);
+    for (const field of form.querySelectorAll('[type="hidden"]')) fields.delete(field.name);
+    const where = { account: page.account, path: here.split("?")[0], action: form.getAttribute("action") };
+    if ([...fields].length > 0) sessionStorage.setItem("typed", JSON.stringify({ ...where, lost, fields: [...fields] }));
+  },
+  drop: () => sessionStorage.removeItem("typed"),
+  offer() {
+    const kept = JSON.parse(sessionStorage.getItem("typed"));
+    if (!kept) return;
+    if (!page.account) { // the server says that the form that was sent did nothing
+      if (location.pathname === "/signed-out" && location.search.includes("unsaved=")) sessionStorage.setItem("typed", JSON.stringify({ ...kept, lost: true }));
+      return;
+    }
+    if (kept.account !== page.account || !kept.lost) return typed.drop();
+    const form = [...document.forms].find((form) => form.getAttribute("action") === kept.action);
+    if (here.split("?")[0] !== kept.path || !form) return;
+    const box = document.getElementById("typed");
+    form.before(box);
+    for (let around = form.closest("details"); around; around = around.parentElement.closest("details")) around.open = true;
+    box.hidden = false;
+    box.addEventListener("click", ({ target }) => {
+      if (!target.value) return;
+      if (target.value === "back") typed.fill(form, kept.fields);
+      typed.drop();
+      box.remove();
+    });
+  },
+  fill(form, fields) {
+    for (const field of form.elements) {
+      if (!field.name || field.matches("button, [type=hidden]")) continue;
+      if (field.matches("[type=checkbox], [type=radio]")) {
+        field.checked = fields.some(([name, value]) => name === field.name && value === field.value);
+      } else {
+        const at = fields.findIndex(([name]) => name === field.name);
+        if (at >= 0) [[, field.value]] = fields.splice(at, 1);
+      }
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    form.querySelector("input:not([type=hidden]), select, textarea").focus();
+  },
+};
+
 if (page.expires) watch();
+typed.offer();
 
 // watch keeps the clock of the session. The server decides; this only knows what it said last.
 function watch() {
@@ -109,10 +163,11 @@ function watch() {
   function leave(reason) {
     if (leaving) return;
     leaving = true;
+    for (const form of edited) if (form.isConnected) typed.keep(form, true);
     edited.clear();
     channel?.postMessage({ ended: reason });
     const query = new URLSearchParams({ reason: reason.replaceAll(" ", "-") });
-    if (location.pathname !== "/") query.set("next", location.pathname + location.search);
+    if (here !== "/") query.set("next", here);
     location.replace("/signed-out?" + query);
   }
 
@@ -213,7 +268,8 @@ function watch() {
     if (returned) edited.add(returned);
     // The form that is sent is not lost, nor is what a list is filtered by: of what is typed into others the browser asks.
     for (const form of edited) if (form === event.target || !form.isConnected || form.getAttribute("method") !== "post") edited.delete(form);
-    if (event.target.getAttribute("action") !== "/logout") return;
+    if (event.target.getAttribute("action") !== "/logout") return typed.keep(event.target, false);
+    typed.drop();
     edited.clear();
     part();
   });
