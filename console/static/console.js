@@ -92,10 +92,13 @@ function live(region) {
       retry = 2_000;
       tell("");
       const open = new Set([...region.querySelectorAll("details[open][id]")].map((d) => d.id));
+      const focus = region.contains(document.activeElement) && named(document.activeElement);
       region.innerHTML = event.data;
       for (const id of open) document.getElementById(id)?.setAttribute("open", "");
       times(region);
       copies(region);
+      tables(region);
+      if (focus) [...region.querySelectorAll("a, button, summary, [tabindex]")].find((e) => named(e) === focus)?.focus({ preventScroll: true });
       const say = document.getElementById(region.dataset.say);
       const text = region.querySelector("[data-spoken]")?.textContent.trim();
       if (say && text && Date.now() - spoken >= 5_000 && say.textContent !== text) {
@@ -113,6 +116,9 @@ function live(region) {
     });
   }
 }
+
+// named tells an element of a region from the others, before and after the region is renewed.
+const named = (e) => [e.tagName, e.id, e.getAttribute("href"), e.getAttribute("aria-label")].join("\n");
 
 // poll asks for a region every few seconds, where no session could keep a stream open.
 function poll(region) {
@@ -133,6 +139,21 @@ function poll(region) {
     setTimeout(ask, 4_000);
   };
   setTimeout(ask, 4_000);
+}
+
+// tables lets the head of a table stay in sight while the page scrolls, where the table need not scroll sideways; then it is
+// no stop of the keyboard either.
+const fitting = new ResizeObserver((all) => {
+  for (const { target } of all) {
+    const scroll = target.closest(".scroll");
+    if (!scroll) continue; // it was taken out of the page
+    const fits = scroll.scrollWidth <= scroll.clientWidth;
+    scroll.classList.toggle("fits", fits);
+    scroll.tabIndex = fits ? -1 : 0;
+  }
+});
+function tables(root = document) {
+  for (const part of root.querySelectorAll(".scroll:not(.chart *), .scroll:not(.chart *) > table")) fitting.observe(part);
 }
 
 // plots names the bars of each plot as its table does, which has the times of the viewer.
@@ -177,6 +198,7 @@ times();
 plots();
 moments();
 copies();
+tables();
 setInterval(times, 1_000);
 for (const region of document.querySelectorAll("[data-live]")) live(region);
 for (const region of document.querySelectorAll("[data-poll]")) poll(region);
@@ -187,6 +209,14 @@ for (const here of document.querySelectorAll(".tabs [aria-current], .side [aria-
   const row = here.closest("ul"), at = here.getBoundingClientRect(), all = row.getBoundingClientRect();
   if (at.right > all.right) row.scrollLeft += at.right - all.right + 24;
 }
+
+// Escape closes what asks whether one is sure, and leads back to what has opened it.
+document.addEventListener("keydown", (event) => {
+  const ask = event.key === "Escape" && event.target.closest("details.confirm[open]");
+  if (!ask) return;
+  ask.open = false;
+  ask.querySelector("summary").focus();
+});
 
 // "/" brings one to the search field, unless something is being typed.
 const find = document.getElementById("find");
