@@ -481,6 +481,18 @@ journey('by the keyboard alone', async (browser, world) => {
   clean(page);
 });
 
+journey('what renews itself keeps the focus', async (browser, world) => {
+  const page = await as(browser, world, world.operator);
+  await page.goto(world.base + '/log?live=on');
+  const rows = page.locator('tbody tr'), before = await rows.count();
+  const line = rows.nth(2).getByRole('link'), address = await line.getAttribute('href');
+  await line.focus();
+  await outside(world, '/leave', { upn: 'ana@fjord.example' });
+  await page.waitForFunction((n) => document.querySelectorAll('tbody tr').length > n, before);
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('href')), address);
+  clean(page);
+});
+
 journey('a list of more than a thousand rows', async (browser, world) => {
   const page = await as(browser, world, world.operator, { viewport: { width: 1280, height: 800 } });
   const rows = page.locator('tbody tr');

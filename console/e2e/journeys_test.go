@@ -32,6 +32,7 @@ var journeys = []string{
 	"a page that is not kept up to date says so",
 	"what is wrong is in sight",
 	"by the keyboard alone",
+	"what renews itself keeps the focus",
 	"a list of more than a thousand rows",
 }
 
