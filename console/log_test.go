@@ -470,3 +470,11 @@ func TestAuditInWords(t *testing.T) {
 		`<option value="token"></option><option value="token.create">Secret Token gemaakt</option>`, `<code>unheard.of</code>`, "omgevingsbeheerder · opdrachtregel · 192.0.2.3")
 	want(t, b.Get("/audit?action=token.create"), http.StatusOK, "Secret Token created")
 }
+
+// TestReportSaysWhoseDays sees that the plot of leavers, whose lists are in the time of the viewer, says that its days are not.
+func TestReportSaysWhoseDays(t *testing.T) {
+	t.Parallel()
+	w := apptest.New(t, nil)
+	w.Must(w.Service.DeleteUser(w.Context(), fjordPush(w), w.Fjord.Tenant.ID, w.Fjord.Users[2].ID, nil))
+	want(t, w.SignIn(w.Fjord.Partner).Get("/report"), http.StatusOK, "Leavers by day (UTC)", "The days are those of UTC, for whoever looks")
+}
