@@ -348,8 +348,9 @@ func TestFirstDay(t *testing.T) {
 		return b.Do(http.MethodPost, "/scim/havn/v2"+path, strings.NewReader(body), "Authorization", "Bearer "+secret.Text, "Content-Type", "application/scim+json")
 	}
 	want(t, push("/Users", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"eva@havn.example","active":true}`), http.StatusCreated)
-	want(t, b.Get("/"), http.StatusOK, "Done: 2 of 4", "Let the first people arrive")
+	want(t, b.Get("/"), http.StatusOK, "Done: 2 of 4", "Let the first people in")
 	group := "7d0e7c0a-54c7-4a8e-9d0e-6a0f5d1c2b3a"
+	link(environment, "/groups?tenant="+tenant.String(), "Groups that the directory has pushed")
 	want(t, b.Post(environment, "enabled", "1", "tenant", tenant.String(), "groups", group, "shown", "0 "+group, "do", "save"), http.StatusSeeOther)
 	want(t, b.Get("/"), http.StatusOK, "Done: 3 of 4")
 	link(guide, strings.TrimSuffix(environment, "/integration"), "Terminal")
