@@ -343,6 +343,15 @@ function hands(page) {
       await this.to(locator);
       await key('Enter');
     },
+    // enter sends what is typed, and waits for the page that comes of it.
+    async enter() {
+      await Promise.all([page.waitForEvent('framenavigated'), key('Enter')]);
+      await page.waitForLoadState();
+    },
+    async go(locator) {
+      await this.to(locator);
+      await this.enter();
+    },
   };
 }
 
@@ -359,17 +368,17 @@ journey('by the keyboard alone', async (browser, world) => {
   await by.type(password);
   await by.key('Tab');
   await by.type(password);
-  await by.key('Enter');
+  await by.enter();
   await page.waitForURL('**/operator**');
   await by.to(page.getByLabel('E-mail address'));
   await by.type('boss@maxedy.example');
   await by.key('Tab');
   await by.type('not the right words');
-  await by.key('Enter');
+  await by.enter();
   await page.getByRole('alert').waitFor();
   await by.to(page.getByLabel('Password', { exact: true }));
   await by.type(password);
-  await by.key('Enter');
+  await by.enter();
   await heading(page, /Hello/);
 
   // The first stop leads past what every page begins with.
@@ -380,24 +389,24 @@ journey('by the keyboard alone', async (browser, world) => {
 
   // A tenant: what is wrong has the focus.
   await page.goto(world.base + '/');
-  await by.press(page.locator('.side').getByRole('link', { name: 'Tenants' }));
+  await by.go(page.locator('.side').getByRole('link', { name: 'Tenants' }));
   await heading(page, 'Tenants');
-  await by.press(link('New tenant').first());
+  await by.go(link('New tenant').first());
   const name = page.locator('#name');
   await by.to(name);
   await by.type('Not A Name');
-  await by.key('Enter');
+  await by.enter();
   await page.locator('#name[aria-invalid="true"]').waitFor();
   assert.ok(await by.has(name), 'the field that is wrong has the focus');
   await by.key('Control+A');
   await by.type('havn');
   await by.to(page.getByLabel('Fjord Logistics'));
   await by.key('Space');
-  await by.press(button('Create tenant'));
+  await by.go(button('Create tenant'));
   await heading(page, /havn/);
 
   // Its token, onto the clipboard.
-  await by.press(button('Create Secret Token'));
+  await by.go(button('Create Secret Token'));
   await page.locator('#secret-token').waitFor();
   assert.ok(await by.has(page.locator('.once').first()), 'what is shown once has the focus');
   await by.key('Tab');
@@ -407,38 +416,39 @@ journey('by the keyboard alone', async (browser, world) => {
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await page.locator('#secret-token').textContent());
 
   // An environment, with a group that is looked for by its name.
-  await by.press(page.locator('.side').getByRole('link', { name: 'Environments' }));
-  await by.press(link('New environment'));
+  await by.go(page.locator('.side').getByRole('link', { name: 'Environments' }));
+  await by.go(link('New environment'));
   await by.to(page.getByLabel('Organization'));
   await by.type('Fjord');
   await by.to(name);
   await by.type('Terminal');
-  await by.key('Enter');
+  await by.enter();
   await page.getByText('The environment is created').waitFor();
   await by.to(page.getByLabel('Give people of a directory access'));
   await by.key('Space');
   await by.to(page.getByLabel('Tenant', { exact: true }));
   await by.type('fjord');
-  await by.press(button('Save'));
+  await by.go(button('Save'));
   await page.locator('#groups-error').waitFor();
   assert.ok(await by.has(page.locator('#groups')), 'the groups that are missing have the focus');
   await by.to(page.locator('#group-name'));
   await by.type('Sal');
-  await by.key('Enter');
+  await by.enter();
   const add = page.getByRole('button', { name: 'Add Sales' }).first();
   await add.waitFor();
   assert.ok(await by.has(page.locator('#group-name')), 'the search goes on where it was');
-  await by.press(add);
+  await by.go(add);
   await page.getByRole('button', { name: 'Take Sales out' }).waitFor();
   assert.ok(await by.has(page.locator('#groups')), 'the groups have the focus once one is added');
   assert.equal((await page.locator('#groups').inputValue()).trim(), world.group);
-  await by.press(button('Save'));
+  await by.go(button('Save'));
   await page.getByText('The settings are saved').waitFor();
 
   // A sync that stops, and is allowed.
   const over = async () => {
     await page.waitForURL('**/runs/*');
-    await page.getByRole('heading', { level: 2, name: 'About this run' }).waitFor();
+    await page.locator('.verdict').first().waitFor();
+    await page.waitForLoadState(); // a page whose run ends loads itself anew
   };
   const ask = page.locator('summary', { hasText: 'Allow once' });
   const allow = async (reason) => {
@@ -451,14 +461,14 @@ journey('by the keyboard alone', async (browser, world) => {
     await by.key('Enter');
     await by.key('Tab');
     await by.type(reason);
-    await by.press(page.getByRole('button', { name: 'Allow this plan once' }));
+    await by.go(page.getByRole('button', { name: 'Allow this plan once' }));
     await over();
   };
   const terminal = new URL(page.url()).pathname.replace('/integration', '');
   for (const people of [177, 135]) {
     await outside(world, '/staff', { people });
     await page.goto(world.base + terminal);
-    await by.press(button('Sync'));
+    await by.go(button('Sync'));
     await over();
     if (people === 135) await page.getByRole('heading', { name: /42 of 180 would be deactivated/ }).waitFor();
     if (await ask.count()) await allow('The warehouse moved to another company');
@@ -470,11 +480,11 @@ journey('by the keyboard alone', async (browser, world) => {
   await by.key('/');
   assert.ok(await by.has(page.locator('#find')));
   await by.type('ana');
-  await by.key('Enter');
+  await by.enter();
   await page.waitForURL('**/search**');
-  await by.press(page.locator('main').getByRole('link', { name: /Ana Berg/ }).first());
+  await by.go(page.locator('main').getByRole('link', { name: /Ana Berg/ }).first());
   await heading(page, 'Ana Berg');
-  await by.press(page.locator('section:has(#sessions)').getByRole('button', { name: 'Sign out', exact: true }));
+  await by.go(page.locator('section:has(#sessions)').getByRole('button', { name: 'Sign out', exact: true }));
   await page.getByText('Signed out there.').waitFor();
   const person = await as(browser, world, world.person);
   assert.equal((await person.goto(world.base + '/auth/session')).status(), 401);
