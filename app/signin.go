@@ -85,6 +85,7 @@ func (a *App) newSignIn(c Config, o Options, client *http.Client) (*signIn, erro
 		URL:           a.url,
 		Limit:         allow(visits),
 		BizzStreamURL: c.BizzStreamURL,
+		Interval:      c.Pull.Interval,
 		Reference:     a.api.Reference,
 		Now:           o.Now,
 		Log:           a.log,

@@ -1,8 +1,11 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bizzstream/bizzscim/desk"
@@ -11,13 +14,14 @@ import (
 type auditData struct {
 	Form     *filterForm
 	Filtered bool
-	Entries  []auditRow
+	Entries  []*auditRow
 	Pager    pager
 	Further  string
 	CSV      string
 	JSON     string
 	Check    *desk.AuditCheck // what verifying has found; nil: it was not asked for
 	Max      int
+	Known    []auditWord // actions that can be selected: all of a kind, then each by itself
 }
 
 type auditRow struct {
@@ -26,6 +30,42 @@ type auditRow struct {
 }
 
 var auditFields = []string{"actor", "action", "target", "from", "to"}
+
+// auditWord is an action as the audit has it, and in words.
+type auditWord struct{ Action, Words string }
+
+// auditWords are the actions that have words, in the order of their names.
+func auditWords(lang string) (all []auditWord) {
+	for key, text := range texts[lang] {
+		if action, is := strings.CutPrefix(key, auditAction); is {
+			all = append(all, auditWord{action, text})
+		}
+	}
+	for _, w := range all {
+		kind, _, _ := strings.Cut(w.Action, ".")
+		all = append(all, auditWord{Action: kind})
+	}
+	slices.SortFunc(all, func(a, b auditWord) int { return strings.Compare(a.Action, b.Action) })
+	return slices.Compact(all)
+}
+
+// auditAction is what the keys of actions in words begin with.
+const auditAction = "audit.action."
+
+// texts: audit.role.directory audit.role.environment-administrator audit.role.operator audit.role.partner audit.role.system audit.role.user
+// texts: audit.channel.api audit.channel.cli audit.channel.console audit.channel.http audit.channel.pull audit.channel.scim audit.channel.sign-in
+// texts: audit.channel.system audit.channel.webhook
+
+// Words is the action in words; empty for one of which there are none.
+func (r *auditRow) Words(lang string) string { return texts[lang][auditAction+r.Action] }
+
+// By is in which role and on which way somebody acted, in words as far as there are some.
+func (r *auditRow) By(lang string) string {
+	role, channel := r.Actor.Role, r.Actor.Channel
+	role = cmp.Or(texts[lang]["audit.role."+strings.ReplaceAll(role, " ", "-")], role)
+	channel = cmp.Or(texts[lang]["audit.channel."+channel], channel)
+	return strings.Join(slices.DeleteFunc([]string{role, channel, r.Actor.Address}, func(s string) bool { return s == "" }), " · ")
+}
 
 func (c *Console) audit(v *visit) error { return c.showAudit(v, nil) }
 
@@ -46,13 +86,14 @@ func (c *Console) showAudit(v *visit, check *desk.AuditCheck) error {
 		return err
 	}
 	filter := form.auditFilter(wrong)
-	data := auditData{Form: form, Filtered: form.set(auditFields...), Check: check, Max: maxExport,
+	data := auditData{Form: form, Filtered: form.set(auditFields...), Check: check, Max: maxExport, Known: auditWords(v.lang),
 		CSV: form.address("/audit/export", "format", "csv"), JSON: form.address("/audit/export", "format", "json")}
 	// Also when the form is wrong: who may not see the audit is told that, and nothing of the form.
 	list, err := c.config.Desk.Audit(v.r.Context(), c.by(v), filter, desk.Page{After: form.Get("after")})
 	status := http.StatusOK
 	if w, s, ok := refused(err, nil); ok {
-		form.Wrong, status = w, s
+		status = s
+		form.refuse(w)
 	} else if err != nil {
 		return err
 	}
@@ -60,7 +101,7 @@ func (c *Console) showAudit(v *visit, check *desk.AuditCheck) error {
 		list, status = desk.List[desk.AuditEntry]{}, http.StatusUnprocessableEntity
 	}
 	for _, e := range list.Items {
-		data.Entries = append(data.Entries, auditRow{e, pretty(e.Detail)})
+		data.Entries = append(data.Entries, &auditRow{e, pretty(e.Detail)})
 	}
 	if len(list.Items) < desk.DefaultLimit && list.Next != "" {
 		data.Further, list.Next = form.address("/audit", "after", list.Next), ""

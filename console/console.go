@@ -69,6 +69,7 @@ type Config struct {
 	// not, how long it waits.
 	Limit         func(*http.Request) (wait time.Duration, ok bool)
 	BizzStreamURL string                     // where people go on to; empty: nowhere
+	Interval      time.Duration              // between the periodic syncs of an environment
 	Reference     func() []desk.ReferenceTag // of the JSON API
 	Now           func() time.Time
 	Log           *slog.Logger

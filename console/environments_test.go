@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/bizzstream/bizzscim/app"
 	"github.com/bizzstream/bizzscim/app/apptest"
+	"github.com/bizzstream/bizzscim/auth"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/pull"
 	"github.com/bizzstream/bizzscim/pull/pulltest"
@@ -295,4 +298,60 @@ func TestEnvironmentPagesInDutch(t *testing.T) {
 		"/environments/" + w.Fjord.Production.ID.String() + "/integration", "/environments/" + w.Fjord.Production.ID.String() + "/administrators"} {
 		page(t, boss.Do(http.MethodGet, path, nil, "Accept-Language", "nl"), 200, `lang="nl"`, "Omgeving")
 	}
+}
+
+// TestIntervalAsConfigured sees that the page says how often a sync runs, as it is configured.
+func TestIntervalAsConfigured(t *testing.T) {
+	t.Parallel()
+	for every, says := range map[time.Duration][2]string{
+		0: {"Every 15 minutes, besides push", "Elke 15 minuten, naast push"}, 2 * time.Hour: {"Every 2 hours, besides push", "Elke 2 uur, naast push"},
+		time.Hour: {"Every hour, besides push", "Elk uur, naast push"}, 90 * time.Second: {"Every 90 seconds, besides push", "Elke 90 seconden, naast push"},
+	} {
+		w := apptest.New(t, func(c *app.Config) { c.Pull.Interval = every })
+		b, path := w.SignIn(w.Fjord.Admin), "/environments/"+w.Fjord.Production.ID.String()+"/integration"
+		want(t, b.Get(path), http.StatusOK, says[0])
+		want(t, b.Do(http.MethodGet, path, nil, "Accept-Language", "nl"), http.StatusOK, says[1])
+	}
+}
+
+// TestFirstDay goes from nothing to the first access as the pages lead: each says what comes next, and links to it.
+func TestFirstDay(t *testing.T) {
+	t.Parallel()
+	w := apptest.NewEmpty(t, nil)
+	b := w.SignIn(w.Boss)
+	link := func(page, path, text string) {
+		t.Helper()
+		want(t, b.Get(page), http.StatusOK, `href="`+path+`">`+text)
+	}
+	link("/tenants/new", "/organizations/new", "New organization") // a tenant without one could be used nowhere
+	_, organization, _ := strings.Cut(b.Post("/organizations/new", "name", "Havn Shipping").To, "organization=")
+	b.Post("/organizations/new", "name", "Another One")
+	environment, _, _ := strings.Cut(b.Post("/environments/new", "organization", organization, "name", "Terminal").To, "?")
+	create := "/tenants/new?organization=" + organization
+	link(environment, create, "New tenant")
+	form := b.Get(create)
+	if n := strings.Count(form.Body, " checked"); n != 1 || !strings.Contains(form.Body, `value="`+organization+`" checked`) {
+		t.Errorf("%d organizations are chosen\n%s", n, form.Body)
+	}
+	guide, _, _ := strings.Cut(b.Post("/tenants/new", "name", "havn", "organizations", organization).To, "?")
+	link(guide, "/environments", "Go to the environments")
+	tenant, ok := directory.ParseID(strings.Split(guide, "/")[2])
+	if !ok {
+		t.Fatal(guide)
+	}
+
+	// A directory has come, and nobody has access: the last step is still to be done.
+	secret := auth.NewSecret()
+	_, err := w.Service.CreateToken(w.Context(), apptest.Operator, tenant, directory.NewToken{Name: "Entra", Hash: secret.Hash, Hint: secret.Hint})
+	w.Must(err)
+	push := func(path, body string) apptest.Answer {
+		return b.Do(http.MethodPost, "/scim/havn/v2"+path, strings.NewReader(body), "Authorization", "Bearer "+secret.Text, "Content-Type", "application/scim+json")
+	}
+	want(t, push("/Users", `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"eva@havn.example","active":true}`), http.StatusCreated)
+	want(t, b.Get("/"), http.StatusOK, "Done: 2 of 4", "Let the first people in")
+	group := "7d0e7c0a-54c7-4a8e-9d0e-6a0f5d1c2b3a"
+	link(environment, "/groups?tenant="+tenant.String(), "Groups that the directory has pushed")
+	want(t, b.Post(environment, "enabled", "1", "tenant", tenant.String(), "groups", group, "shown", "0 "+group, "do", "save"), http.StatusSeeOther)
+	want(t, b.Get("/"), http.StatusOK, "Done: 3 of 4")
+	link(guide, strings.TrimSuffix(environment, "/integration"), "Terminal")
 }

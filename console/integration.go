@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bizzstream/bizzscim/desk"
 	"github.com/bizzstream/bizzscim/directory"
@@ -36,6 +37,8 @@ type integrationData struct {
 	More     bool            // the part below "More" is open
 	Typed    bool            // the form holds what is not saved
 	Others   []savedSetting  // what somebody else has saved meanwhile that the form does not say
+	Every    string          // how often a sync runs
+	Focus    string          // the field of the form where work goes on; empty: the page begins at its beginning
 }
 
 // savedSetting is a setting as it is kept.
@@ -131,6 +134,9 @@ func (c *Console) showIntegration(v *visit, status int, data integrationData, fo
 	if data.Now.MayChange && (data.Now.Enabled || data.Now.MaySwitch) {
 		data.Head.Form = "integration-form"
 	}
+	if data.Every, err = every(v.lang, c.config.Interval); err != nil {
+		return err
+	}
 	if data.Chips, err = c.chips(v, data.Head.ID, data.Form); err != nil {
 		return err
 	}
@@ -142,6 +148,20 @@ func (c *Console) showIntegration(v *visit, status int, data integrationData, fo
 	data.More = f.Transitive || f.Guests || f.Paused || f.Hold || f.RunCount+f.RunPercent+f.DayCount+f.DayPercent != "" || v.r.URL.Query().Get("limits") != ""
 	c.render(v, status, "integration", "environment.integration.title", data)
 	return nil
+}
+
+// every says how often something happens, in the greatest unit that it is whole in.
+//
+// texts: every.hour every.minute every.second
+func every(lang string, d time.Duration) (string, error) {
+	unit, of := "second", time.Second
+	switch {
+	case d%time.Hour == 0:
+		unit, of = "hour", time.Hour
+	case d%time.Minute == 0:
+		unit, of = "minute", time.Minute
+	}
+	return say(lang, "every."+unit, "n", int(d/of))
 }
 
 // others are the settings that are kept otherwise than a form says.
@@ -200,7 +220,7 @@ func (c *Console) integrationPost(v *visit) error {
 	form, post := typedForm(v.r.PostForm), v.r.PostForm
 	switch {
 	case post.Get("add") != "", post.Get("drop") != "":
-		return c.showIntegration(v, http.StatusOK, integrationData{}, &form)
+		return c.showIntegration(v, http.StatusOK, integrationData{Focus: "groups"}, &form)
 	case post.Get("do") == "find", post.Get("do") == "enter" && strings.TrimSpace(form.Find) != "":
 		return c.findGroups(v, id, form)
 	}
@@ -280,7 +300,7 @@ func (c *Console) findGroups(v *visit, id directory.ID, form integrationForm) er
 	tenant, _ := directory.ParseID(form.Tenant)
 	found, err := c.config.Desk.FindGroups(v.r.Context(), c.by(v), id, tenant, form.Find)
 	if err == nil {
-		return c.showIntegration(v, http.StatusOK, integrationData{Found: found.Items, Searched: true}, &form)
+		return c.showIntegration(v, http.StatusOK, integrationData{Found: found.Items, Searched: true, Focus: "find"}, &form)
 	}
 	status := http.StatusServiceUnavailable
 	w, refusedAs, ok := refused(err, nil)

@@ -98,6 +98,16 @@ func (f *filterForm) time(name, wrong string, ends bool) time.Time {
 	return time.Time{}
 }
 
+// refuse keeps what is wrong with the form. Of a choice that only an edited address can hold, the whole form says it.
+func (f *filterForm) refuse(w wrongs) {
+	for field, why := range w {
+		if field != "from" && field != "to" {
+			field = ""
+		}
+		f.Wrong[field] = why
+	}
+}
+
 // set reports whether any of some fields says something.
 func (f *filterForm) set(names ...string) bool {
 	for _, name := range names {
@@ -192,7 +202,8 @@ func (c *Console) log(v *visit) error {
 		w, s, ok := refused(err, nil)
 		switch {
 		case ok:
-			form.Wrong, status = w, s
+			status = s
+			form.refuse(w)
 		case err != nil:
 			return err
 		}

@@ -301,7 +301,7 @@ func TestAuditVerifies(t *testing.T) {
 	if got.Status != http.StatusOK || !strings.Contains(got.Body, "The audit is whole") {
 		t.Errorf("%d\n%s", got.Status, got.Body)
 	}
-	if got := b.Get("/audit?target=fjord&action=tenant"); !strings.Contains(got.Body, "tenant.create") || strings.Contains(got.Body, "session.create") || strings.Contains(got.Body, "nordwind") {
+	if got := b.Get("/audit?target=fjord&action=tenant"); !strings.Contains(got.Body, ">tenant.create<") || strings.Contains(got.Body, ">session.create<") || strings.Contains(got.Body, "nordwind") {
 		t.Errorf("the selection does not hold\n%s", got.Body)
 	}
 }
@@ -436,4 +436,45 @@ func TestLogLiveByAdministrator(t *testing.T) {
 	})
 	w.Must(err)
 	ends(t, next, "gone", "access deactivated")
+}
+
+// TestRefusedFilters sees that a selection that cannot be is refused in words, and leads back to all lines.
+func TestRefusedFilters(t *testing.T) {
+	t.Parallel()
+	w := apptest.New(t, nil)
+	b := w.SignIn(w.Boss)
+	for path, says := range map[string]string{
+		"/log?status=bad": "Status must be one of success", "/log?action=bad": "Action must be one of create", "/log?channel=bad": "Channel must be one of push",
+		"/log?after=x": "After must be what a page before has named", "/audit?after=x": "After must be what a page before has named",
+		"/log?from=2026-02-01&to=2026-01-01": "is before that from which they are", "/audit?from=2026-02-01&to=2026-01-01": "is before that from which they are",
+		"/report?from=2026-02-01&to=2026-01-01": "The period ends before it begins",
+	} {
+		got := b.Get(path)
+		want(t, got, http.StatusUnprocessableEntity, says)
+		if strings.Count(got.Body, says) != 1 || !strings.Contains(got.Body, "autofocus") {
+			t.Errorf("%s: not said once, where the focus is\n%s", path, got.Body)
+		}
+	}
+}
+
+// TestAuditInWords sees that an act is told in the language of the page, beside the name by which it is searched; and one
+// that has no words by that name alone.
+func TestAuditInWords(t *testing.T) {
+	t.Parallel()
+	w := apptest.New(t, nil)
+	w.Must(w.Service.Audit(w.Context(), directory.Actor{Role: directory.RoleEnvironment, Channel: "cli", ID: "root", Address: "192.0.2.3"}, "unheard.of", "x", nil))
+	b := w.SignIn(w.Boss)
+	want(t, b.Get("/audit"), http.StatusOK, `Secret Token created<code class="sub">token.create</code>`, `<option value="token.create">Secret Token created</option>`,
+		`<code>unheard.of</code>`, "environment administrator · command line · 192.0.2.3")
+	want(t, b.Do(http.MethodGet, "/audit", nil, "Accept-Language", "nl"), http.StatusOK, `Secret Token gemaakt<code class="sub">token.create</code>`,
+		`<option value="token"></option><option value="token.create">Secret Token gemaakt</option>`, `<code>unheard.of</code>`, "omgevingsbeheerder · opdrachtregel · 192.0.2.3")
+	want(t, b.Get("/audit?action=token.create"), http.StatusOK, "Secret Token created")
+}
+
+// TestReportSaysWhoseDays sees that the plot of leavers, whose lists are in the time of the viewer, says that its days are not.
+func TestReportSaysWhoseDays(t *testing.T) {
+	t.Parallel()
+	w := apptest.New(t, nil)
+	w.Must(w.Service.DeleteUser(w.Context(), fjordPush(w), w.Fjord.Tenant.ID, w.Fjord.Users[2].ID, nil))
+	want(t, w.SignIn(w.Fjord.Partner).Get("/report"), http.StatusOK, "Leavers by day (UTC)", "The days are those of UTC, for whoever looks")
 }

@@ -67,7 +67,7 @@ func (c *Console) report(v *visit) error {
 	if len(form.Wrong) == 0 {
 		data.Report, err = c.config.Desk.LeaversAndJoiners(v.r.Context(), by, filter)
 		if w, _, ok := refused(err, nil); ok {
-			form.Wrong = w
+			form.refuse(w)
 		} else if err != nil {
 			return err
 		}

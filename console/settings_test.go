@@ -173,7 +173,7 @@ func TestFirstStepsOfAnEmptyServer(t *testing.T) {
 	tenant, err := w.Service.CreateTenant(ctx, apptest.Operator, directory.Tenant{Name: "havn", OrganizationIDs: []directory.ID{o.ID}})
 	w.Must(err)
 	steps(0) // a tenant that nothing can reach is no step
-	_, err = w.Service.CreateEnvironment(ctx, apptest.Operator, o.ID, "Terminal")
+	env, err := w.Service.CreateEnvironment(ctx, apptest.Operator, o.ID, "Terminal")
 	w.Must(err)
 	steps(1)
 	_, err = w.App.Desk().CreateToken(ctx, apptest.Operator, tenant.ID, desk.TokenInput{})
@@ -182,6 +182,10 @@ func TestFirstStepsOfAnEmptyServer(t *testing.T) {
 	push := directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: tenant.ID.String()}
 	_, err = w.Service.CreateUser(ctx, push, tenant.ID, directory.UserInput{Profile: directory.Profile{UserName: "ana@havn.example", Name: "Ana", Active: true},
 		Schemas: []byte(`["urn:ietf:params:scim:schemas:core:2.0:User"]`), Attributes: []byte(`{"userName":"ana@havn.example"}`)})
+	w.Must(err)
+	steps(2) // nobody has access by having arrived
+	yes := true
+	_, _, err = w.Service.SetIntegration(ctx, apptest.Operator, env.ID, directory.IntegrationInput{Enabled: &yes, TenantID: &tenant.ID, Groups: []string{"7d0e7c0a-54c7-4a8e-9d0e-6a0f5d1c2b3a"}})
 	w.Must(err)
 	steps(3)
 	w.Must(w.Service.SetPassword(ctx, apptest.Operator, w.Boss.ID, "$argon2id$x"))

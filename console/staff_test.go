@@ -48,3 +48,49 @@ func TestStaffPagesAreForStaff(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsWrongHasTheFocus sees that a form that is refused comes back with the focus at what is wrong: the field, or what
+// is said of several.
+func TestWhatIsWrongHasTheFocus(t *testing.T) {
+	t.Parallel()
+	w := apptest.New(t, nil)
+	tenant, env := "/tenants/"+w.Fjord.Tenant.ID.String(), "/environments/"+w.Fjord.Production.ID.String()
+	organization := w.Fjord.Organization.ID.String()
+	for _, c := range []struct {
+		who   *directory.Account
+		path  string
+		form  []string
+		focus string // the beginning of what has it
+	}{
+		{w.Boss, "/organizations/new", []string{"name", " "}, `<input id="name"`},
+		{w.Boss, "/environments/new", []string{"name", "x"}, `<select id="organization"`},
+		{w.Boss, "/environments/new", []string{"organization", organization, "name", "Production"}, `<input id="name"`},
+		{w.Boss, "/tenants/new", []string{"name", "Not A Name"}, `<input id="name"`},
+		{w.Fjord.Partner, "/tenants/new", []string{"name", "fine"}, `<p class="error" id="organizations-error"`},
+		{w.Fjord.Partner, tenant + "/settings", []string{"name", "fjord", "directoryId", w.Fjord.Tenant.DirectoryID, "userPatch", "200", "groupPatch", "204"}, `<p class="error" id="organizations-error"`},
+		{w.Boss, tenant + "/settings", []string{"name", "fjord", "organizations", organization, "burst", "x"}, `<input id="burst"`},
+		{w.Boss, tenant + "/guide/credential", []string{"for", "graph", "kind", "secret", "secret", "too short"}, `<input id="graph-`},
+		{w.Boss, tenant + "/tokens", []string{"name", strings.Repeat("x", 300), "days", "180"}, `<input id="name"`},
+		{w.Boss, "/webhooks/new", []string{"name", "x", "format", "json", "url", "nowhere", "events", "all", "reach", "all"}, `<input id="url"`},
+		{w.Boss, "/webhooks/new", []string{"name", "x", "format", "json", "url", "https://example.com/", "events", "some", "reach", "all"}, `<p class="error" id="types-error"`},
+		{w.Boss, "/webhooks/new", []string{"name", "x", "format", "json", "url", "https://example.com/", "events", "all", "reach", "some"}, `<p class="error" id="reach-error"`},
+		{w.Boss, "/api-tokens", []string{"name", "x", "role", "partner", "scope", "users:read", "days", "30"}, `<p class="error" id="reach-error"`},
+		{w.Boss, "/api-tokens", []string{"name", "x", "role", "operator", "days", "30"}, `<p class="error" id="scopes-error"`},
+		{w.Boss, "/settings/people/invite", []string{"email", "nobody"}, `<input id="email"`},
+		{w.Boss, "/settings/people", []string{"who", "nobody@example.com", "role", "operator"}, `<input id="who"`},
+		{w.Boss, env + "/administrators", []string{"person", "nobody"}, `<input id="person"`},
+		{w.Fjord.Admin, env + "/integration", []string{"tenant", w.Fjord.Tenant.ID.String(), "do", "save"}, `<textarea id="groups"`},
+		{w.Fjord.Admin, env + "/integration", []string{"tenant", w.Fjord.Tenant.ID.String(), "groups", w.Nordwind.GroupID, "do", "save"}, `<section class="once"`},
+		{w.Fjord.Admin, "/users/add", []string{"environment", w.Fjord.Production.ID.String(), "email", "nobody", "name", "x"}, `<input id="email"`},
+	} {
+		got := w.SignIn(c.who).Post(c.path, c.form...)
+		at := strings.Index(got.Body, " autofocus")
+		if got.Status < 400 || got.Status >= 500 || at < 0 {
+			t.Errorf("%s %q: %d %s, and nothing has the focus", c.path, c.form, got.Status, got.To)
+			continue
+		}
+		if tag := got.Body[strings.LastIndexByte(got.Body[:at], '<'):]; !strings.HasPrefix(tag, c.focus) {
+			t.Errorf("%s %q: the focus is at %.120s", c.path, c.form, tag)
+		}
+	}
+}

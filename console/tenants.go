@@ -203,7 +203,14 @@ func (d *tenantNewData) Chosen(id directory.ID) bool {
 	return slices.Contains(d.Form["organizations"], id.String()) || d.Form == nil && len(d.Organizations) == 1
 }
 
-func (c *Console) tenantNew(v *visit) error { return c.showTenantNew(v, http.StatusOK, nil, wrongs{}) }
+// tenantNew shows the form; the address may name an organization that the tenant is for.
+func (c *Console) tenantNew(v *visit) error {
+	var form url.Values
+	if chosen := v.r.URL.Query()["organization"]; len(chosen) > 0 {
+		form = url.Values{"organizations": chosen}
+	}
+	return c.showTenantNew(v, http.StatusOK, form, wrongs{})
+}
 
 func (c *Console) showTenantNew(v *visit, status int, form url.Values, w wrongs) error {
 	if role := v.principal.Role(); role != directory.RoleOperator && role != directory.RolePartner {

@@ -92,6 +92,9 @@ func used(t *testing.T) map[string]bool {
 			all["notice."+m[1]+".title"], all["notice."+m[1]+".text"] = true, true
 		}
 	}
+	for _, action := range audited(t) {
+		all[auditAction+action] = true
+	}
 	for _, code := range auth.ProblemCodes {
 		for _, part := range []string{"title", "what", "do"} {
 			all["problem."+string(code)+"."+part] = true
@@ -115,6 +118,34 @@ func used(t *testing.T) map[string]bool {
 	}
 	for _, x := range []string{"hour", "minute", "second"} {
 		all["unit."+x] = true
+	}
+	return all
+}
+
+// audited lists the actions that the program writes to the audit.
+func audited(t *testing.T) (all []string) {
+	t.Helper()
+	writes := regexp.MustCompile(`(?:(?i:audit)|addToken|addAPIToken|changeClient|editWebhook|tellAccess)\([^"]*"([a-z-]+(?:\.[a-z-]+)+)"|action :?= "([a-z-]+(?:\.[a-z-]+)+)"`)
+	for _, room := range []string{"directory", "auth", "app"} {
+		sources, err := filepath.Glob("../" + room + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range sources {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range writes.FindAllStringSubmatch(string(text), -1) {
+				all = append(all, m[1]+m[2])
+			}
+		}
+	}
+	if len(all) < 50 {
+		t.Fatalf("found %d actions: the search is broken", len(all))
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/bizzstream/bizzscim/directory"
@@ -12,7 +13,7 @@ type Start struct {
 	SecondFactor bool `json:"secondFactor" doc:"An operator signs in with a second factor"`
 	Environment  bool `json:"environment" doc:"There is an environment"`
 	Directory    bool `json:"directory" doc:"A tenant has a credential, or a token that opens"`
-	People       bool `json:"people" doc:"A directory has brought its first people"`
+	People       bool `json:"people" doc:"A directory has brought its first people, and an environment takes people of that directory"`
 }
 
 // Done reports whether nothing is left to do.
@@ -42,7 +43,8 @@ func (d *Desk) Start(ctx context.Context, by directory.Actor) (Start, error) {
 			return s, err
 		}
 		for _, t := range tenants {
-			if err := s.look(sn, t.ID, d.Now()); err != nil {
+			used := slices.ContainsFunc(environments, func(e *directory.Environment) bool { return e.Integration.Enabled && e.Integration.TenantID == t.ID })
+			if err := s.look(sn, t.ID, used, d.Now()); err != nil {
 				return s, err
 			}
 		}
@@ -50,8 +52,8 @@ func (d *Desk) Start(ctx context.Context, by directory.Actor) (Start, error) {
 	})
 }
 
-// look takes a tenant into account.
-func (s *Start) look(sn *directory.Snapshot, tenant directory.ID, now time.Time) error {
+// look takes a tenant into account; used: by an environment.
+func (s *Start) look(sn *directory.Snapshot, tenant directory.ID, used bool, now time.Time) error {
 	tokens, err := sn.Tokens(tenant, directory.SecretToken)
 	if err != nil {
 		return err
@@ -60,7 +62,7 @@ func (s *Start) look(sn *directory.Snapshot, tenant directory.ID, now time.Time)
 		s.Directory = s.Directory || x.Live(now)
 	}
 	people, err := sn.UserCount(tenant)
-	s.People = s.People || people > 0
+	s.People = s.People || used && people > 0
 	return err
 }
 

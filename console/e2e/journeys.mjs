@@ -538,3 +538,238 @@ journey('what was typed when the session ended is there again', async (browser, 
   assert.ok(!(await page.evaluate(() => JSON.stringify(sessionStorage))).includes('nobody.sees'));
   clean(page);
 });
+
+// hands use the keyboard alone. Wherever the focus goes, it is seen; and it never stays where it is.
+function hands(page) {
+  const at = () => page.evaluate(() => {
+    const e = document.activeElement;
+    if (!e || e === document.body || e === document.documentElement) return { what: 'the page', seen: true };
+    const style = getComputedStyle(e), box = e.getBoundingClientRect();
+    const x = (Math.max(0, box.left) + Math.min(innerWidth, box.right)) / 2, y = (Math.max(0, box.top) + Math.min(innerHeight, box.bottom)) / 2;
+    const top = document.elementFromPoint(x, y), stays = window.lastStop === e;
+    window.lastStop = e;
+    return {
+      stays,
+      what: `${e.tagName} ${e.id} ${e.getAttribute('href') ?? ''} ${(e.getAttribute('aria-label') ?? e.textContent).trim().slice(0, 40)}`,
+      seen: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+      uncovered: Boolean(top && (e.contains(top) || top.contains(e))),
+    };
+  });
+  const key = async (name) => page.keyboard.press(name);
+  const has = (locator) => locator.evaluate((e) => e === document.activeElement).catch(() => false);
+  return {
+    key,
+    type: (text) => page.keyboard.type(text),
+    has,
+    // to goes on until something has the focus.
+    async to(locator) {
+      for (let stops = 0; stops < 120; stops++) {
+        if (await locator.count() && await has(locator.first())) return;
+        await key('Tab');
+        const now = await at();
+        assert.ok(now.seen, `nobody sees that the focus is at ${now.what} of ${page.url()}`);
+        assert.ok(now.uncovered !== false, `something covers ${now.what} of ${page.url()}`);
+        assert.ok(!now.stays, `the focus stays at ${now.what} of ${page.url()}`);
+      }
+      assert.fail(`the keyboard does not get to ${locator} of ${page.url()}`);
+    },
+    async press(locator) {
+      await this.to(locator);
+      await key('Enter');
+    },
+    // enter sends what is typed, and waits for the page that comes of it.
+    async enter() {
+      await Promise.all([page.waitForEvent('framenavigated'), key('Enter')]);
+      await page.waitForLoadState();
+    },
+    async go(locator) {
+      await this.to(locator);
+      await this.enter();
+    },
+  };
+}
+
+journey('by the keyboard alone', async (browser, world) => {
+  const page = await open(browser, { permissions: ['clipboard-read', 'clipboard-write'] });
+  const by = hands(page);
+  const button = (name) => page.getByRole('button', { name, exact: true });
+  const link = (name) => page.getByRole('link', { name, exact: true });
+  const password = 'four unrelated garden words';
+
+  // A password by the link of a mail, then to sign in.
+  await page.goto(world.password);
+  await by.to(page.getByLabel('New password', { exact: true }));
+  await by.type(password);
+  await by.key('Tab');
+  await by.type(password);
+  await by.enter();
+  await page.waitForURL('**/operator**');
+  await by.to(page.getByLabel('E-mail address'));
+  await by.type('boss@maxedy.example');
+  await by.key('Tab');
+  await by.type('not the right words');
+  await by.enter();
+  await page.getByRole('alert').waitFor();
+  await by.to(page.getByLabel('Password', { exact: true }));
+  await by.type(password);
+  await by.enter();
+  await heading(page, /Hello/);
+
+  // The first stop leads past what every page begins with.
+  await by.key('Tab');
+  assert.ok(await by.has(page.locator('.skip')));
+  await by.key('Enter');
+  assert.ok(await by.has(page.locator('#main')));
+
+  // A tenant: what is wrong has the focus.
+  await page.goto(world.base + '/');
+  await by.go(page.locator('.side').getByRole('link', { name: 'Tenants' }));
+  await heading(page, 'Tenants');
+  await by.go(link('New tenant').first());
+  const name = page.locator('#name');
+  await by.to(name);
+  await by.type('Not A Name');
+  await by.enter();
+  await page.locator('#name[aria-invalid="true"]').waitFor();
+  assert.ok(await by.has(name), 'the field that is wrong has the focus');
+  await by.key('Control+A');
+  await by.type('havn');
+  await by.to(page.getByLabel('Fjord Logistics'));
+  await by.key('Space');
+  await by.go(button('Create tenant'));
+  await heading(page, /havn/);
+
+  // Its token, onto the clipboard.
+  await by.go(button('Create Secret Token'));
+  await page.locator('#secret-token').waitFor();
+  assert.ok(await by.has(page.locator('.once').first()), 'what is shown once has the focus');
+  await by.key('Tab');
+  assert.ok(await by.has(page.locator('[data-copy-text="secret-token"]')));
+  await by.key('Enter');
+  await page.getByText('Copied', { exact: true }).first().waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await page.locator('#secret-token').textContent());
+
+  // An environment, with a group that is looked for by its name.
+  await by.go(page.locator('.side').getByRole('link', { name: 'Environments' }));
+  await by.go(link('New environment'));
+  await by.to(page.getByLabel('Organization'));
+  await by.type('Fjord');
+  await by.to(name);
+  await by.type('Terminal');
+  await by.enter();
+  await page.getByText('The environment is created').waitFor();
+  await by.to(page.getByLabel('Give people of a directory access'));
+  await by.key('Space');
+  await by.to(page.getByLabel('Tenant', { exact: true }));
+  await by.type('fjord');
+  await by.go(button('Save'));
+  await page.locator('#groups-error').waitFor();
+  assert.ok(await by.has(page.locator('#groups')), 'the groups that are missing have the focus');
+  await by.to(page.locator('#group-name'));
+  await by.type('Sal');
+  await by.enter();
+  const add = page.getByRole('button', { name: 'Add Sales' }).first();
+  await add.waitFor();
+  assert.ok(await by.has(page.locator('#group-name')), 'the search goes on where it was');
+  await by.go(add);
+  await page.getByRole('button', { name: 'Take Sales out' }).waitFor();
+  assert.ok(await by.has(page.locator('#groups')), 'the groups have the focus once one is added');
+  assert.equal((await page.locator('#groups').inputValue()).trim(), world.group);
+  await by.go(button('Save'));
+  await page.getByText('The settings are saved').waitFor();
+
+  // A sync that stops, and is allowed.
+  const over = async () => {
+    await page.waitForURL('**/runs/*');
+    await page.locator('.verdict').first().waitFor();
+    await page.waitForLoadState(); // a page whose run ends loads itself anew
+  };
+  const ask = page.locator('summary', { hasText: 'Allow once' });
+  const allow = async (reason) => {
+    await by.press(ask);
+    await by.key('Tab');
+    assert.ok(await by.has(page.getByLabel('Why is this right?')), 'what was opened comes next');
+    await by.key('Escape');
+    await page.locator('details.confirm[open]').waitFor({ state: 'detached' });
+    assert.ok(await by.has(ask), 'the focus is back where it came from');
+    await by.key('Enter');
+    await by.key('Tab');
+    await by.type(reason);
+    await by.go(page.getByRole('button', { name: 'Allow this plan once' }));
+    await over();
+  };
+  const terminal = new URL(page.url()).pathname.replace('/integration', '');
+  for (const people of [177, 135]) {
+    await outside(world, '/staff', { people });
+    await page.goto(world.base + terminal);
+    await by.go(button('Sync'));
+    await over();
+    if (people === 135) await page.getByRole('heading', { name: /42 of 180 would be deactivated/ }).waitFor();
+    if (await ask.count()) await allow('The warehouse moved to another company');
+  }
+  await page.goto(world.base + terminal);
+  await page.getByText('138').first().waitFor();
+
+  // A person, and the end of their session.
+  await by.key('/');
+  assert.ok(await by.has(page.locator('#find')));
+  await by.type('ana');
+  await by.enter();
+  await page.waitForURL('**/search**');
+  await by.go(page.locator('main').getByRole('link', { name: /Ana Berg/ }).first());
+  await heading(page, 'Ana Berg');
+  await by.go(page.locator('section:has(#sessions)').getByRole('button', { name: 'Sign out', exact: true }));
+  await page.getByText('Signed out there.').waitFor();
+  const person = await as(browser, world, world.person);
+  assert.equal((await person.goto(world.base + '/auth/session')).status(), 401);
+  clean(page);
+});
+
+journey('a list of more than a thousand rows', async (browser, world) => {
+  const page = await as(browser, world, world.operator, { viewport: { width: 1280, height: 800 } });
+  const rows = page.locator('tbody tr');
+  const lists = ['/users?text=person&state=inactive', '/groups?text=department', '/log?action=create', '/audit'];
+  for (const list of lists) {
+    await page.goto(world.base + list);
+    assert.ok(await rows.count() > 10, list);
+    // The names of the columns stay in sight, above the rows.
+    await page.locator('.scroll.fits[tabindex="-1"]').first().waitFor();
+    const place = await page.evaluate(() => {
+      scrollTo(0, document.documentElement.scrollHeight / 2);
+      const head = document.querySelector('thead th').getBoundingClientRect();
+      return { top: head.top, over: document.elementFromPoint(head.left + 12, head.top + 8)?.closest('thead') !== null };
+    });
+    assert.deepEqual(place, { top: 0, over: true }, `the head of ${list}`);
+  }
+
+  // On, and back to where one was: the page, the filter, and the row.
+  await page.goto(`${world.base}/users?text=person&state=inactive`);
+  const first = await rows.first().innerText();
+  await page.getByRole('link', { name: 'Next page' }).click();
+  await page.waitForURL('**/users?**after=**');
+  assert.notEqual(await rows.first().innerText(), first);
+  assert.equal(await page.getByLabel('Name, user name or e-mail address').inputValue(), 'person');
+  const [second, row] = [page.url(), rows.nth(30).getByRole('link')];
+  const who = await row.innerText();
+  await row.click();
+  await heading(page, who);
+  await page.goBack();
+  assert.equal(page.url(), second);
+  await row.waitFor();
+  assert.ok(await page.evaluate(() => scrollY) > 200, 'where one was on the page');
+  await page.getByRole('link', { name: 'First page' }).click();
+  await page.waitForURL((url) => !url.search.includes('after'));
+  assert.equal(await rows.first().innerText(), first);
+  await accessible(page);
+
+  await page.setViewportSize({ width: 360, height: 780 });
+  for (const list of [...lists, '/users?text=nobody-at-all', '/groups?text=nothing', '/log?identity=nothing&status=warning', '/audit?actor=nobody', '/log?status=bad', '/audit?from=yesterday', '/log?from=2026-02-01&to=2026-01-01']) {
+    await page.goto(world.base + list);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 360, `${list} is wider than 360`);
+    if (await rows.count()) continue;
+    const says = page.locator('main .nothing, main [role="alert"], main .error').first();
+    await says.waitFor(); // an empty list says why, and leads out
+    assert.equal(await page.locator('main a', { hasText: /Show everything|Show all|Clear|Everybody/ }).count() > 0, true, `${list} leads nowhere`);
+  }
+  clean(page);
+});

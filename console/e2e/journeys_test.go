@@ -9,9 +9,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/bizzstream/bizzscim/app"
 	"github.com/bizzstream/bizzscim/app/apptest"
 	"github.com/bizzstream/bizzscim/directory"
 	"github.com/bizzstream/bizzscim/entrasim"
@@ -34,6 +36,8 @@ var journeys = []string{
 	"a setup link that has ended says so",
 	"a clock that is wrong misleads nobody",
 	"what was typed when the session ended is there again",
+	"by the keyboard alone",
+	"a list of more than a thousand rows",
 }
 
 func TestJourneys(t *testing.T) {
@@ -50,9 +54,12 @@ func TestJourneys(t *testing.T) {
 			t.Parallel()
 			w := apptest.New(t, nil)
 			d := newOutside(t, w)
+			if strings.Contains(name, "a thousand rows") {
+				crowd(w, 1050)
+			}
 			world, err := json.Marshal(map[string]any{"chromium": chromium, "base": w.Server.URL, "outside": d.URL,
 				"operator": w.SignIn(w.Boss).Session(), "administrator": w.SignIn(w.Fjord.Admin).Session(), "partner": w.SignIn(w.Fjord.Partner).Session(),
-				"partnerAccount": w.Fjord.Partner.ID, "tenant": w.Fjord.Tenant.ID, "production": w.Fjord.Production.ID, "directory": w.Fjord.Tenant.DirectoryID, "group": w.Fjord.GroupID})
+				"partnerAccount": w.Fjord.Partner.ID, "tenant": w.Fjord.Tenant.ID, "production": w.Fjord.Production.ID, "directory": w.Fjord.Tenant.DirectoryID, "group": w.Fjord.GroupID, "person": w.SignIn(w.Fjord.Plain).Session(), "password": passwordLink(w)})
 			w.Must(err)
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
@@ -107,6 +114,46 @@ func newOutside(t *testing.T, w *apptest.World) *httptest.Server {
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s
+}
+
+// passwordLink is a link by which the operator sets a password.
+func passwordLink(w *apptest.World) string {
+	w.Helper()
+	link, err := app.Call(w.Context(), w.App.Client(), app.OperatorResetPassword, app.OperatorRef{Email: w.Boss.Email})
+	w.Must(err)
+	return link.URL
+}
+
+// crowd lets Fjord's directory push n people in a group, and as many groups.
+func crowd(w *apptest.World, n int) {
+	w.Helper()
+	by := directory.Actor{Role: directory.RoleDirectory, Channel: "scim", ID: w.Fjord.Tenant.ID.String()}
+	in := func(schema string, v map[string]any) (schemas, attributes []byte) {
+		text, err := json.Marshal(v)
+		w.Must(err)
+		return []byte(`["urn:ietf:params:scim:schemas:core:2.0:` + schema + `"]`), text
+	}
+	w.Must(w.Service.Together(w.Context(), func(b *directory.Batch) error {
+		var members []directory.ID
+		for i := range n {
+			name, mail := fmt.Sprintf("Person %04d", i), fmt.Sprintf("person%04d@fjord.example", i)
+			schemas, attributes := in("User", map[string]any{"userName": mail, "displayName": name, "active": true})
+			u, err := b.CreateUser(by, w.Fjord.Tenant.ID, pulltest.ID(5000+i), directory.UserInput{Profile: directory.Profile{UserName: mail, ExternalID: pulltest.ID(5000 + i).String(), Name: name, Email: mail, Active: true},
+				Schemas: schemas, Attributes: attributes})
+			if err != nil {
+				return err
+			}
+			members = append(members, u.ID)
+			name = fmt.Sprintf("Department %04d", i)
+			schemas, attributes = in("Group", map[string]any{"displayName": name})
+			if _, err := b.CreateGroup(by, w.Fjord.Tenant.ID, pulltest.ID(10_000+i), directory.GroupInput{DisplayName: name, Schemas: schemas, Attributes: attributes}, nil); err != nil {
+				return err
+			}
+		}
+		schemas, attributes := in("Group", map[string]any{"displayName": "All staff"})
+		_, err := b.CreateGroup(by, w.Fjord.Tenant.ID, pulltest.ID(9999), directory.GroupInput{DisplayName: "All staff", Schemas: schemas, Attributes: attributes}, members)
+		return err
+	}))
 }
 
 // provision is one cycle of an enterprise application of Entra.

@@ -133,6 +133,7 @@ function put(region, html) {
     for (const back of kept) back();
     times(region);
     copies(region);
+    tables(region);
   }
 }
 
@@ -214,6 +215,21 @@ function poll(region) {
   setTimeout(ask, 4_000);
 }
 
+// tables lets the head of a table stay in sight while the page scrolls, where the table need not scroll sideways; then it is
+// no stop of the keyboard either.
+const fitting = new ResizeObserver((all) => {
+  for (const { target } of all) {
+    const scroll = target.closest(".scroll");
+    if (!scroll) continue; // it was taken out of the page
+    const fits = scroll.scrollWidth <= scroll.clientWidth;
+    scroll.classList.toggle("fits", fits);
+    scroll.tabIndex = fits ? -1 : 0;
+  }
+});
+function tables(root = document) {
+  for (const part of root.querySelectorAll(".scroll:not(.chart *), .scroll:not(.chart *) > table")) fitting.observe(part);
+}
+
 // plots names the bars of each plot as its table does, which has the times of the viewer.
 function plots() {
   for (const plot of document.querySelectorAll(".chart")) {
@@ -258,6 +274,7 @@ times();
 plots();
 moments();
 copies();
+tables();
 setInterval(times, 1_000);
 for (const region of regions) (region.dataset.live ? live : poll)(region);
 for (const select of document.querySelectorAll("select[data-submit]")) select.addEventListener("change", () => select.form.requestSubmit());
@@ -267,6 +284,14 @@ for (const here of document.querySelectorAll(".tabs [aria-current], .side [aria-
   const row = here.closest("ul"), at = here.getBoundingClientRect(), all = row.getBoundingClientRect();
   if (at.right > all.right) row.scrollLeft += at.right - all.right + 24;
 }
+
+// Escape closes what asks whether one is sure, and leads back to what has opened it.
+document.addEventListener("keydown", (event) => {
+  const ask = event.key === "Escape" && event.target.closest("details.confirm[open]");
+  if (!ask) return;
+  ask.open = false;
+  ask.querySelector("summary").focus();
+});
 
 // "/" brings one to the search field, unless something is being typed.
 const find = document.getElementById("find");
