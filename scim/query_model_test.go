@@ -226,6 +226,9 @@ func genComparison(attrs []attribute, values map[string][]any) *rapid.Generator[
 		if s, is := lit.(string); is {
 			text = quoted(s)
 		}
+		if a.name == "members" && a.sub == "value" { // our ids are lower case, and clients may write them otherwise
+			lit = strings.ToLower(lit.(string))
+		}
 		return condition{a.path + " " + op + " " + text, func(doc object) bool { return a.holds(doc, op, lit) }}
 	})
 }
