@@ -662,7 +662,7 @@ func (r *patchRun) hold(steps []patchStep) error {
 }
 
 // left returns an attribute, or the extension that ref names, as finish leaves it, but for values without content: what is
-// said of them counts too.
+// said of them counts too. Which value is primary counts in strict mode alone: clients send an object that has it of each.
 func (r *patchRun) left(v Value, ref attrRef) Value {
 	if ref.attr == nil {
 		v, _ = v.Get(ref.urn)
@@ -675,6 +675,11 @@ func (r *patchRun) left(v Value, ref attrRef) Value {
 	if ref.attr.MultiValued {
 		content := func(e Value) bool { return !hollow(ref.attr, e) }
 		v.Elems = append(tidy(ref.attr, slices.Clone(v.Elems), true), slices.DeleteFunc(slices.Clone(v.Elems), content)...)
+		for i := range v.Elems {
+			if !r.strict {
+				v.Elems[i] = dropMember(v.Elems[i], "primary")
+			}
+		}
 	}
 	return v
 }
