@@ -129,9 +129,7 @@ func parsePatch(body Value, rt *ResourceType, mode Mode, lim PatchLimits) (*Patc
 			steps[j].op = i
 		}
 		slices.SortStableFunc(steps, managerFirst)
-		if r.shared += findShared(steps); r.shared > maxShared {
-			return nil, badRequest("tooMany", "In the objects of a PATCH %d names at most may be about what another name is about.", maxShared)
-		}
+		findShared(steps)
 	}
 	return &Patch{rt: rt, mode: mode, steps: r.steps, members: r.memberOps, warnings: r.warnings}, nil
 }
@@ -146,7 +144,7 @@ func namesSchema(body Value, urn string) bool {
 // element of an attribute, and does so once for each comparison of its filter or value to remove.
 const (
 	maxSteps     = 500
-	maxShared    = 100 // each is carried out twice, and looked at as often
+	maxShared    = 200_000 // values that are compared for the names of objects that are about what another name is about
 	maxRemovals  = maxElements
 	maxPathTerms = 10
 	maxScans     = 20 // filters of members that look at each one; the usual filter names one by its id and does not
@@ -160,7 +158,6 @@ type patchReader struct {
 	memberOps []MemberOp
 	refs      int // members named so far
 	removals  int // values to remove from lists so far
-	shared    int // steps so far that write where another one of their operation does
 	scans     int // filters that look at each member so far
 }
 
@@ -600,6 +597,7 @@ type patchRun struct {
 	steps   []patchStep
 	next    Value
 	touched []attrRef // attributes that were written, each once
+	shared  int       // values compared so far for steps that are shared
 }
 
 // operation carries out the steps of one operation. The names of an object have no order (RFC 8259 section 4): where two of
@@ -614,6 +612,9 @@ func (r *patchRun) operation(steps []patchStep) error {
 	}
 	shared := slices.DeleteFunc(slices.Clone(steps), func(s patchStep) bool { return !isShared(s) })
 	after := r.next
+	if r.shared += len(shared) * weight(after); r.shared > maxShared {
+		return badRequest("tooMany", "Too many names in the objects of a PATCH are about what another name is about: send operations with a path.")
+	}
 	if err := r.hold(shared); err != nil {
 		return err
 	}
@@ -694,8 +695,20 @@ func sameInAnyOrder(x, y Value) bool {
 	})
 }
 
-// findShared marks the steps of an operation that write where another one of them does, and returns how many these are.
-func findShared(steps []patchStep) (n int) {
+// weight counts the values within a value.
+func weight(v Value) int {
+	n := 1
+	for _, e := range v.Elems {
+		n += weight(e)
+	}
+	for _, m := range v.Members {
+		n += weight(m.Value)
+	}
+	return n
+}
+
+// findShared marks the steps of an operation that write where another one of them does.
+func findShared(steps []patchStep) {
 	for i := range steps {
 		x := steps[i].path.ref
 		for j := range steps {
@@ -703,12 +716,10 @@ func findShared(steps []patchStep) (n int) {
 			if i != j && x.urn == y.urn && (x.attr == nil || y.attr == nil ||
 				x.attr == y.attr && (x.attr.MultiValued || x.sub == nil || y.sub == nil || x.sub == y.sub)) {
 				steps[i].shared = true
-				n++
 				break
 			}
 		}
 	}
-	return n
 }
 
 func isShared(s patchStep) bool { return s.shared }

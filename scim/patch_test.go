@@ -475,8 +475,9 @@ func TestPatchWorkLimits(t *testing.T) {
 		{"too many removals", remove(300, 0) + "," + remove(201, 0), "tooMany"},
 		{"most steps", objects(500), "<nil>"},
 		{"too many steps", objects(499) + "," + keys(2), "tooMany"},
-		{"most names of one attribute", keys(50) + "," + keys(50), "<nil>"},
-		{"too many names of one attribute", keys(50) + "," + keys(51), "tooMany"},
+		{"all names of one attribute of a small user", keys(500), "<nil>"},
+		{"most names of one attribute of a large user", add(400, 0) + "," + keys(124) + "," + keys(125), "<nil>"},
+		{"too many names of one attribute of a large user", add(400, 0) + "," + keys(125) + "," + keys(125), "tooMany"},
 		{"most comparisons", terms(10), "<nil>"},
 		{"too many comparisons", terms(11), "invalidPath"},
 	}
