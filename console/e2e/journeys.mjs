@@ -508,6 +508,16 @@ journey('what was typed when the session ended is there again', async (browser, 
   assert.equal(await offer.isVisible(), false);
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
 
+  // What is more than the browser keeps does not hold the page.
+  await back((await outside(world, '/in', { who: 'partner' })).session);
+  await page.goto(world.base + '/api-tokens/new');
+  await page.getByLabel('Name').evaluate((field) => {
+    field.value = 'x'.repeat(6e6);
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+  });
+  await outside(world, '/out', { who: 'partner' });
+  await page.waitForURL('**/signed-out?*');
+
   // It is sent when the session has ended.
   await back((await outside(world, '/in', { who: 'partner' })).session);
   await page.route('**/auth/events', () => {}); // the page does not hear of the end

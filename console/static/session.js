@@ -60,7 +60,10 @@ const typed = {
     const fields = new FormData(form);
     for (const field of form.querySelectorAll('[type="hidden"]')) fields.delete(field.name);
     const where = { account: page.account, path: here.split("?")[0], about: typed.about(form) };
-    if ([...fields].length > 0) sessionStorage.setItem("typed", JSON.stringify({ ...where, lost, fields: [...fields] }));
+    if ([...fields].length === 0) return;
+    try {
+      sessionStorage.setItem("typed", JSON.stringify({ ...where, lost, fields: [...fields] }));
+    } catch {} // more than the browser keeps: the page has to go all the same
   },
   drop: () => sessionStorage.removeItem("typed"),
   offer() {
