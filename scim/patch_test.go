@@ -487,6 +487,34 @@ func TestPatchWorkLimits(t *testing.T) {
 	}
 }
 
+// Long lists of long texts are looked through a number of times at most: nobody else can write meanwhile.
+func TestPatchLooks(t *testing.T) {
+	var elements []string
+	for i := range maxElements {
+		elements = append(elements, fmt.Sprintf(`{"value":"%d","type":"t%d","display":"%s"}`, i, i, strings.Repeat("é", 1000)))
+	}
+	user := `{"userName":"u","emails":[` + strings.Join(elements, ",") + `]}`
+	names := func(n int, terms, between string) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(`"emails[type eq \"t%d\"%s].primary":false`, i, terms))
+		}
+		return `{"op":"replace","value":{` + strings.Join(all, between) + `}}`
+	}
+	const operations = `}},{"op":"replace","value":{`
+	for _, test := range []struct{ name, ops, scimType string }{
+		{"few filters", names(40, "", operations), "<nil>"},
+		{"many filters", names(41, "", operations), "tooMany"},
+		{"names of one object", names(8, "", ","), "<nil>"},
+		{"many names of one object", names(20, strings.Repeat(` or display ew \"x\"`, 9), ","), "tooMany"},
+		{"all of a list", `{"op":"remove","path":"emails","value":[` + strings.Join(elements, ",") + `]}`, "<nil>"},
+	} {
+		if _, _, err := patchTest(t, testUser, Mode{}, user, `[`+test.ops+`]`); scimType(err) != test.scimType {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
 // A PUT keeps what is immutable, and then needs what is required beside it.
 func TestSettle(t *testing.T) {
 	before := parseTest(t, expand(`{"userName":"u","C":{"berth":"B","badge":"1","rank":1}}`))
