@@ -417,7 +417,7 @@ func (a *App) watchCredentials(ctx context.Context) {
 
 // without says what does not work without a credential, a token or a client.
 var without = map[string]string{directory.GraphCredential: "its environments are not pulled", directory.SignInCredential: "its people cannot sign in",
-	"token": "its directory cannot push", "client": "its directory cannot push"}
+	"token": "its directory cannot push with it", "client": "its directory cannot push with it"}
 
 // warnCredentials logs what is due and was not told before.
 func (a *App) warnCredentials(ctx context.Context, told map[desk.Ending]int) error {

@@ -666,7 +666,7 @@ func TestWhatPushLivesByWarnsToo(t *testing.T) {
 	must(t, c, TokenRotate, TokenRotation{TokenRef: TokenRef{Tenant: "acme"}, Life: "90d", Overlap: "1d"})
 	p.clock.advance(21 * 24 * time.Hour)
 	look(map[string]int{"token": 1, "client": 2})
-	r.logged(`"credential":"client"`, "its directory cannot push")
+	r.logged(`"credential":"client"`, "its directory cannot push with it") // the new token opens
 }
 
 func TestSyncInternalErrorsAreNotShown(t *testing.T) {

@@ -169,6 +169,21 @@ func TestAFormIsSentOnceByItself(t *testing.T) {
 	}
 }
 
+// TestOtherFormsAreNotKept sees that a form which makes nothing leaves no record behind, whatever it holds: anybody may send
+// those of the pages that need no session, and as often as they like.
+func TestOtherFormsAreNotKept(t *testing.T) {
+	t.Parallel()
+	w := apptest.New(t, nil)
+	guest := w.SignIn(nil)
+	for path, form := range map[string][]string{"/preferences": {"theme", "dark", "next", "/login"}, "/logout": nil, "/password": {"email", "ida@elsewhere.example"}} {
+		for range 2 {
+			if got := guest.Post(path, append(form, "once", "x")...); got.Status >= http.StatusBadRequest {
+				t.Errorf("%s: %d\n%s", path, got.Status, got.Body)
+			}
+		}
+	}
+}
+
 // TestHereIsAPage sees that a change of language leads back from what a form made to a page.
 func TestHereIsAPage(t *testing.T) {
 	t.Parallel()

@@ -147,7 +147,8 @@ const (
 	maxShared    = 200_000 // values that are compared for the names of objects that are about what another name is about
 	maxRemovals  = maxElements
 	maxPathTerms = 10
-	maxScans     = 20 // filters of members that look at each one; the usual filter names one by its id and does not
+	maxLooks     = 20_000 // comparisons with values of lists: each folds its text, which may be long
+	maxScans     = 20     // filters of members that look at each one; the usual filter names one by its id and does not
 )
 
 // patchReader turns operations into steps.
@@ -598,6 +599,7 @@ type patchRun struct {
 	next    Value
 	touched []attrRef // attributes that were written, each once
 	shared  int       // values compared so far for steps that are shared
+	looks   int       // comparisons with values of lists so far
 }
 
 // operation carries out the steps of one operation. The names of an object have no order (RFC 8259 section 4): where two of
@@ -652,6 +654,9 @@ func (r *patchRun) hold(steps []patchStep) error {
 	done := r.next
 	for i := range steps {
 		s := &steps[i]
+		if r.looks > maxLooks {
+			return errLooks
+		}
 		err := r.step(s)
 		again := r.next
 		r.next = done
@@ -674,6 +679,7 @@ func (r *patchRun) left(v Value, ref attrRef) Value {
 		return Value{}
 	}
 	if ref.attr.MultiValued {
+		r.looks += len(v.Elems)
 		content := func(e Value) bool { return !hollow(ref.attr, e) }
 		v.Elems = append(tidy(ref.attr, slices.Clone(v.Elems), true), slices.DeleteFunc(slices.Clone(v.Elems), content)...)
 		for i := range v.Elems {
@@ -735,8 +741,17 @@ func managerFirst(a, b patchStep) int {
 	return rank(a) - rank(b)
 }
 
+var errLooks = badRequest("tooMany", "A PATCH may compare %d values of lists at most: use fewer filters.", maxLooks)
+
 func (r *patchRun) step(s *patchStep) error {
 	ref := s.path.ref
+	if s.path.filter != nil && ref.attr.MultiValued {
+		old, _ := r.get(r.next, ref)
+		r.looks += len(old.Elems) * len(s.path.filter.nodes)
+	}
+	if r.looks > maxLooks {
+		return errLooks
+	}
 	if ref.attr == nil {
 		for _, a := range r.rt.extension(ref.urn).Attributes {
 			r.touch(attrRef{urn: ref.urn, attr: a})
@@ -877,8 +892,14 @@ func (r *patchRun) elements(s *patchStep, old []Value) ([]Value, error) {
 	case s.unassign:
 		return nil, nil
 	case s.verb == patchRemove:
+		a := s.path.ref.attr
+		leave := make([]Value, len(s.value.Elems))
+		for i, e := range s.value.Elems {
+			leave[i] = foldedElement(a, e)
+		}
 		return slices.DeleteFunc(list, func(e Value) bool {
-			return slices.ContainsFunc(s.value.Elems, func(gone Value) bool { return covers(s.path.ref.attr, e, gone) })
+			e = foldedElement(a, e)
+			return slices.ContainsFunc(leave, func(gone Value) bool { return covers(e, gone) })
 		}), nil
 	case s.verb == patchReplace:
 		return slices.Clone(s.value.Elems), nil
@@ -894,11 +915,11 @@ func (r *patchRun) elements(s *patchStep, old []Value) ([]Value, error) {
 	return list, nil
 }
 
-// covers reports whether element e of a is the one that a removal names: it has all that gone says,
-// or, where both have a value, this and the type if one is given.
-func covers(a *Attribute, e, gone Value) bool {
+// covers reports whether element e is the one that a removal names, both folded: it has all that gone says, or, where both
+// have a value, this and the type if one is given.
+func covers(e, gone Value) bool {
 	if gone.Kind != Object {
-		return sameValue(a, e, gone)
+		return equalValue(e, gone)
 	}
 	_, byValue := gone.Get("value")
 	for _, m := range gone.Members {
@@ -909,11 +930,25 @@ func covers(a *Attribute, e, gone Value) bool {
 		if !ok && m.Name == "primary" { // who does not say is not
 			have = Value{Kind: Bool}
 		}
-		if !sameValue(find(a.Sub, m.Name), have, m.Value) {
+		if !equalValue(have, m.Value) {
 			return false
 		}
 	}
 	return true
+}
+
+// foldedElement returns a canonical element in a form that those have in common which a filter finds equal.
+func foldedElement(a *Attribute, e Value) Value {
+	if e.Kind != Object {
+		return folded(a, e)
+	}
+	members := slices.Clone(e.Members)
+	for i, m := range members {
+		if sub := find(a.Sub, m.Name); sub != nil { // else it was kept by an older schema
+			members[i].Value = folded(sub, m.Value)
+		}
+	}
+	return Value{Kind: Object, Members: members}
 }
 
 // sameValue compares two canonical values of an attribute as a filter would.

@@ -463,6 +463,13 @@ func TestPatchWorkLimits(t *testing.T) {
 		}
 		return `{"op":"replace","value":{` + strings.Join(members, ",") + `}}`
 	}
+	titles := func(n int) string { // of one attribute, which is written in so many ways
+		var members []string
+		for i := range n {
+			members = append(members, fmt.Sprintf(`"%stitle":"x"`, strings.Repeat(" ", i)))
+		}
+		return `{"op":"replace","value":{` + strings.Join(members, ",") + `}}`
+	}
 	objects := func(n int) string { return strings.Join(slices.Repeat([]string{keys(1)}, n), ",") }
 	terms := func(n int) string {
 		return `{"op":"remove","path":"emails[` + strings.Repeat(`value eq 1 or `, n-1) + `value eq 1]"}`
@@ -476,13 +483,41 @@ func TestPatchWorkLimits(t *testing.T) {
 		{"most steps", objects(500), "<nil>"},
 		{"too many steps", objects(499) + "," + keys(2), "tooMany"},
 		{"all names of one attribute of a small user", keys(500), "<nil>"},
-		{"most names of one attribute of a large user", add(400, 0) + "," + keys(124) + "," + keys(125), "<nil>"},
-		{"too many names of one attribute of a large user", add(400, 0) + "," + keys(125) + "," + keys(125), "tooMany"},
+		{"most names of one attribute of a large user", add(400, 0) + "," + titles(124) + "," + titles(124), "<nil>"},
+		{"too many names of one attribute of a large user", add(400, 0) + "," + titles(124) + "," + titles(125), "tooMany"},
 		{"most comparisons", terms(10), "<nil>"},
 		{"too many comparisons", terms(11), "invalidPath"},
 	}
 	for _, test := range tests {
 		if _, _, err := patchTest(t, testUser, Mode{}, `{"userName":"u"}`, `[`+test.ops+`]`); scimType(err) != test.scimType {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+// Long lists of long texts are looked through a number of times at most: nobody else can write meanwhile.
+func TestPatchLooks(t *testing.T) {
+	var elements []string
+	for i := range maxElements {
+		elements = append(elements, fmt.Sprintf(`{"value":"%d","type":"t%d","display":"%s"}`, i, i, strings.Repeat("é", 1000)))
+	}
+	user := `{"userName":"u","emails":[` + strings.Join(elements, ",") + `]}`
+	names := func(n int, terms, between string) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(`"emails[type eq \"t%d\"%s].primary":false`, i, terms))
+		}
+		return `{"op":"replace","value":{` + strings.Join(all, between) + `}}`
+	}
+	const operations = `}},{"op":"replace","value":{`
+	for _, test := range []struct{ name, ops, scimType string }{
+		{"few filters", names(40, "", operations), "<nil>"},
+		{"many filters", names(41, "", operations), "tooMany"},
+		{"names of one object", names(8, "", ","), "<nil>"},
+		{"many names of one object", names(20, strings.Repeat(` or display ew \"x\"`, 9), ","), "tooMany"},
+		{"all of a list", `{"op":"remove","path":"emails","value":[` + strings.Join(elements, ",") + `]}`, "<nil>"},
+	} {
+		if _, _, err := patchTest(t, testUser, Mode{}, user, `[`+test.ops+`]`); scimType(err) != test.scimType {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}

@@ -508,6 +508,16 @@ journey('what was typed when the session ended is there again', async (browser, 
   assert.equal(await offer.isVisible(), false);
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
 
+  // What is more than the browser keeps does not hold the page.
+  await back((await outside(world, '/in', { who: 'partner' })).session);
+  await page.goto(world.base + '/api-tokens/new');
+  await page.getByLabel('Name').evaluate((field) => {
+    field.value = 'x'.repeat(6e6);
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+  });
+  await outside(world, '/out', { who: 'partner' });
+  await page.waitForURL('**/signed-out?*');
+
   // It is sent when the session has ended.
   await back((await outside(world, '/in', { who: 'partner' })).session);
   await page.route('**/auth/events', () => {}); // the page does not hear of the end
@@ -527,6 +537,28 @@ journey('what was typed when the session ended is there again', async (browser, 
   await page.locator('#secret').waitFor();
   await page.goto(world.base + '/api-tokens/new');
   assert.equal(await offer.isVisible(), false, 'what was done is not offered again');
+
+  // Of two forms that go to one address, it is offered at the one that it was typed into.
+  const clients = `${world.base}/tenants/${world.tenant}/clients`;
+  for (const name of ['one-client', 'two-client']) {
+    await page.goto(clients);
+    await page.locator('input[name="clientId"]').fill(name);
+    await page.locator('form:has(input[name="clientId"]) button').click();
+    await page.locator('#client-secret').waitFor();
+  }
+  for (const [name, other] of [['one-client', 'two-client'], ['two-client', 'one-client']]) {
+    await page.goto(clients);
+    const row = page.locator('tr', { hasText: name });
+    await row.locator('summary', { hasText: 'Rotate' }).click();
+    await page.locator(`#overlap-${name}`).selectOption('0');
+    await outside(world, '/out', { who: 'partner' });
+    await row.getByRole('button', { name: 'Rotate' }).click();
+    await page.getByText('What you sent just now was not saved').waitFor();
+    await back((await outside(world, '/in', { who: 'partner' })).session);
+    await page.goto(clients);
+    await row.getByRole('button', { name: 'Fill it in again' }).click();
+    assert.deepEqual([await page.locator(`#overlap-${name}`).inputValue(), await page.locator(`#overlap-${other}`).inputValue()], ['0', '24']);
+  }
 
   // A secret is not kept.
   await page.goto(`${world.base}/tenants/${world.tenant}/credentials`);

@@ -52,12 +52,18 @@ window.addEventListener("pageshow", (event) => {
 // What somebody types into a form stays in this tab when their session ends before it is saved, and is offered to them, and to nobody
 // else, when they are back at that form. A form with a password or another secret is left out.
 const typed = {
+  // about tells a form from the others of its page: some go to one address, each about another thing.
+  about: (form) => JSON.stringify([form.getAttribute("action"),
+    ...[...form.querySelectorAll('[type="hidden"]:not([name="once"], [name="version"], [name="shown"])')].map((field) => field.value)]),
   keep(form, lost) {
     if (form.getAttribute("method") !== "post" || form.querySelector('[type="password"], [autocomplete="one-time-code"]')) return;
     const fields = new FormData(form);
     for (const field of form.querySelectorAll('[type="hidden"]')) fields.delete(field.name);
-    const where = { account: page.account, path: here.split("?")[0], action: form.getAttribute("action") };
-    if ([...fields].length > 0) sessionStorage.setItem("typed", JSON.stringify({ ...where, lost, fields: [...fields] }));
+    const where = { account: page.account, path: here.split("?")[0], about: typed.about(form) };
+    if ([...fields].length === 0) return;
+    try {
+      sessionStorage.setItem("typed", JSON.stringify({ ...where, lost, fields: [...fields] }));
+    } catch {} // more than the browser keeps: the page has to go all the same
   },
   drop: () => sessionStorage.removeItem("typed"),
   offer() {
@@ -68,7 +74,7 @@ const typed = {
       return;
     }
     if (kept.account !== page.account || !kept.lost) return typed.drop();
-    const form = [...document.forms].find((form) => form.getAttribute("action") === kept.action);
+    const form = [...document.forms].find((form) => typed.about(form) === kept.about);
     if (here.split("?")[0] !== kept.path || !form) return;
     const box = document.getElementById("typed");
     form.before(box);
